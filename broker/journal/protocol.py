@@ -1,0 +1,135 @@
+"""The durable store of room logs, ids and terms: one small Protocol, blocking on purpose.
+
+Every call blocks and is made on a worker thread through the injected `offload`.  A journal
+verifies and stores; it assigns nothing.  Calls of one journal object are made by one thread
+at a time for `claim`/`commit` (the lane) and by another for `load`/`read`, concurrently.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from broker.record import Entry, Head
+from wire.names import Epoch, RoomName, Slot, Term
+
+
+class Unavailable(Exception):
+    """The store cannot be reached, or failed in a way that leaves open what was written: all outcomes are unknown."""
+
+
+class JournalCorrupt(Exception):
+    """The store is not a journal of ours, is damaged, newer than this program, or cannot be written.  Start nothing on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdRow:
+    """A message id that was used: keyed (author, id); kept `MESSAGE_ID_WINDOW_S`, and at least the last 1,000 of a room.
+
+    `body_hash` is 8 bytes of blake2b over kind, target and text, without salt, so that the same id
+    with another body is found even after the body was erased.
+    """
+
+    author: str
+    id: str
+    offset: int
+    at: int
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Make the entry at `offset` a tombstone: salt, author, id and body go, `reason` stays."""
+
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """All that one room adds in one group commit: applied wholly or not at all.
+
+    `base` is the head it builds on (offset 0 with CHAIN_START for a log not begun); `new_epoch`
+    says that `base` is the end of the old epoch and that `head` starts another one, whose
+    entries are `entries`.  `head` is the head after it.
+    """
+
+    room: RoomName
+    slot: Slot
+    term: Term
+    base: Head
+    head: Head
+    entries: Sequence[Entry]
+    ids: Sequence[IdRow] = ()
+    erasures: Sequence[Erasure] = ()
+    new_epoch: bool = False
+
+    def size(self) -> int:
+        """Bytes, roughly, for the bound of a group."""
+        return 64 + sum(len(e.body) + 120 for e in self.entries)
+
+
+class CommitVerdict(Enum):
+    COMMITTED = "committed"
+    FENCED = "fenced"
+    """Another owner claimed a higher term for the slot; nothing was written."""
+    BEHIND = "behind"
+    """The journal's head is below `base` on the same chain as far as it can tell; nothing was written."""
+    DIVERGED = "diverged"
+    """The journal holds another epoch, a longer log, or other content at `base`; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOutcome:
+    verdict: CommitVerdict
+    head: Head | None = None
+    """What the journal has, for `BEHIND` and `DIVERGED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRoom:
+    """What a shard needs to serve a room: its head, the recent tail (oldest first) and the live ids."""
+
+    head: Head
+    tail: Sequence[Entry]
+    ids: Sequence[IdRow] = field(default_factory=tuple)
+    first_offset: int = 1
+    """The oldest offset of this epoch that is still kept."""
+
+
+class StaleMap(Exception):
+    """A claim under a slot map older than the newest that the journal has seen."""
+
+    def __init__(self, asked: int, newest: int) -> None:
+        super().__init__(f"slot map {asked} is older than {newest}, the newest this journal has seen")
+        self.asked = asked
+        self.newest = newest
+
+
+class Journal(Protocol):
+    """See the module.  Every method may raise `Unavailable`; none retries by itself."""
+
+    @property
+    def store_id(self) -> str:
+        """The store's own random name, made when it was created: the first epoch of each room is derived from it."""
+
+    def newest_map_version(self) -> int:
+        """The newest slot map version any claim has named; 0 when none has."""
+
+    def claim(self, slots: Sequence[Slot], map_version: int, owner: str) -> Mapping[Slot, Term]:
+        """Raise the term of each slot by one for `owner`; raises `StaleMap` and then changes nothing."""
+
+    def commit(self, writes: Sequence[Write]) -> Sequence[CommitOutcome]:
+        """Verify and store one group, an outcome per write in order; at most one write per room."""
+
+    def load(self, room: RoomName, tail_events: int, tail_bytes: int, ids_since_ms: int, ids_min: int) -> LoadedRoom | None:
+        """None for a room that was never written."""
+
+    def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
+        """At most `limit` entries with offset > `after`, in order; erased ones as tombstones."""
+
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
+        """Forget entries up to `keep_after` and ids older than `ids_before_ms` beyond the newest `ids_min`."""
+
+    def close(self) -> None:
+        """Release files and locks; what was committed stays."""

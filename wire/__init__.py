@@ -1,0 +1,1 @@
+"""Words and bytes: names, limits, codes, messages and codecs.  No I/O, no clock, no trio."""

@@ -1,0 +1,112 @@
+"""Every bound of the program, written down once.
+
+Units are in the names.  Where one bound leans on another, `tests/wire/test_limits.py`
+holds the relation; where an operator may change one, the setting of the same name
+starts from the value here.
+"""
+
+# --- names -------------------------------------------------------------------------
+ROOM_NAMESPACE_CHARS_MAX = 32
+ROOM_LOCAL_CHARS_MAX = 64
+ROOM_NAME_CHARS_MAX = ROOM_NAMESPACE_CHARS_MAX + 1 + ROOM_LOCAL_CHARS_MAX
+MESSAGE_ID_CHARS_MAX = 64
+AUTHOR_ID_CHARS_MAX = 64
+CLIENT_NAME_CHARS_MAX = 64
+TOKEN_CHARS_MAX = 1024
+EPOCH_CHARS_MAX = 32
+
+# --- what people write ---------------------------------------------------------------
+# 500 graphemes, 4 combining marks a base, 5 line breaks: enough for an argument, too little
+# for a wall (THREATS, public speech).  The byte bound is the worst honest case: 500 emoji of
+# four bytes joined in families stay below it.
+TEXT_GRAPHEMES_MAX = 500
+TEXT_BYTES_MAX = 8 * 1024
+TEXT_COMBINING_MARKS_MAX = 4
+TEXT_LINE_BREAKS_MAX = 5
+NICKNAME_GRAPHEMES_MAX = 32
+NICKNAME_BYTES_MAX = 128
+
+# --- client frames ---------------------------------------------------------------------
+# 64 KiB from a client: 900 kB of nested empty maps became 73 MiB in a lenient decoder.
+CLIENT_FRAME_BYTES_MAX = 64 * 1024
+CLIENT_FRAGMENTS_MAX = 64
+# 123, not 125: a control frame carries 125 bytes and the code takes two (RFC 6455, 5.5).
+CLOSE_REASON_BYTES_MAX = 123
+HANDSHAKE_BYTES_MAX = 8 * 1024
+HANDSHAKE_HEADERS_MAX = 64
+HANDSHAKE_DEADLINE_S = 10.0
+CLOSE_GRACE_S = 2.0
+CONTROL_FRAMES_PER_S_MAX = 20
+
+# --- one client --------------------------------------------------------------------------
+ROOMS_PER_CLIENT_MAX = 128
+JOINS_PER_HELLO_MAX = ROOMS_PER_CLIENT_MAX
+PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX = 64
+BAD_MESSAGES_PER_CONNECTION_MAX = 10
+PING_INTERVAL_S = 25.0
+# Dead at 60 s at the latest (THREATS): a ping goes out every 25 s, the answer may take 10.
+PONG_TIMEOUT_S = 10.0
+CLIENT_PING_SLACK_S = 10.0
+PUBLISH_RATE_PER_S = 5.0
+PUBLISH_BURST = 20
+JOIN_RATE_PER_S = 10.0
+JOIN_BURST = ROOMS_PER_CLIENT_MAX
+HISTORY_RATE_PER_S = 5.0
+HISTORY_BURST = 20
+
+# --- outbox and fan-out --------------------------------------------------------------------
+# What a reader may be behind the head before it is told to resume: the rest of a cut buffer
+# plus what its cursor still has to read.  Below it costs nothing: the frames are the ring's.
+OUTBOX_BEHIND_BYTES_MAX = 256 * 1024
+OUTBOX_CONTROL_BYTES_MAX = 64 * 1024
+SEND_BUFFER_BYTES = 32 * 1024
+PASS_BUFFER_BYTES_MAX = 64 * 1024
+PASS_VISIT_S = 0.001
+FEED_RING_BYTES_MAX = 1024 * 1024
+FEED_RING_EVENTS_MAX = 1000
+FEED_RING_AGE_S = 60.0
+FEED_LINGER_S = 30.0
+# Above this many local members a room's passes are held to a ceiling of so many a second.
+WINDOW_MEMBERS_MIN = 2000
+WINDOW_PASSES_PER_S = 10.0
+
+# --- rooms ------------------------------------------------------------------------------------
+ROOM_TAIL_EVENTS_MAX = 1000
+ROOM_TAIL_BYTES_MAX = 1024 * 1024
+HISTORY_EVENTS_MAX = 300
+HISTORY_BYTES_MAX = 512 * 1024
+JOIN_HISTORY_EVENTS_DEFAULT = 50
+MESSAGE_ID_WINDOW_S = 300.0
+MESSAGE_IDS_PER_ROOM_MIN = 1000
+MESSAGE_IDS_PER_ROOM_MAX = 50_000
+ROOMS_LOADED_MAX = 10_000
+ROOM_PENDING_EVENTS_MAX = 10_000
+EDITS_PER_MESSAGE_MAX = 20
+
+# --- links ---------------------------------------------------------------------------------------
+LINK_FRAME_BYTES_MAX = 8 * 1024 * 1024
+LINK_UP_BYTES_MAX = 4 * 1024 * 1024
+LINK_DOWN_BYTES_MAX = 4 * 1024 * 1024
+LINK_REQUESTS_MAX = 20_000
+LINK_PING_INTERVAL_S = 1.0
+LINK_DEAD_AFTER_S = 5.0
+LINK_HELLO_DEADLINE_S = 5.0
+PUBLISH_WAIT_S = 10.0
+MEMBERS_REPORT_INTERVAL_S = 2.0
+# A sum that was not renewed for three intervals is dropped (DESIGN, section 10).
+MEMBERS_SUM_EXPIRES_S = 3 * MEMBERS_REPORT_INTERVAL_S
+SIGNALS_PER_S_MAX = 4.0
+
+# --- commit ------------------------------------------------------------------------------------------
+COMMIT_WRITES_MAX = 500
+COMMIT_BYTES_MAX = 256 * 1024
+COMMIT_DEADLINE_S = 5.0
+
+# --- reconnecting ------------------------------------------------------------------------------------
+RECONNECT_BASE_S = 0.5
+RECONNECT_CAP_S = 20.0
+DRAIN_DEADLINE_S = 10.0
+
+# --- cluster -----------------------------------------------------------------------------------------
+SLOT_COUNT = 4096
+SHARDS_MAX = 64

@@ -1,0 +1,42 @@
+"""Names that people and programs give: rooms, message ids, and their validation."""
+
+import re
+from typing import NewType
+
+from wire.limits import (
+    MESSAGE_ID_CHARS_MAX,
+    ROOM_LOCAL_CHARS_MAX,
+    ROOM_NAMESPACE_CHARS_MAX,
+)
+
+RoomName = NewType("RoomName", str)
+AuthorId = NewType("AuthorId", str)
+MessageId = NewType("MessageId", str)
+Epoch = NewType("Epoch", str)
+Offset = NewType("Offset", int)
+Slot = NewType("Slot", int)
+Term = NewType("Term", int)
+ShardId = NewType("ShardId", str)
+
+# `\Z`, not `$`: `$` would accept a line break at the end.
+_ROOM = re.compile(
+    rf"[a-z0-9][a-z0-9_-]{{0,{ROOM_NAMESPACE_CHARS_MAX - 1}}}/[a-z0-9][a-z0-9_.-]{{0,{ROOM_LOCAL_CHARS_MAX - 1}}}\Z"
+)
+_MESSAGE_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{MESSAGE_ID_CHARS_MAX}}}\Z")
+
+DESK_SUFFIX = "!desk"
+
+
+def parse_room(text: str) -> RoomName | None:
+    """`namespace/name`, or None.  The companion `!desk` rooms are never named by clients."""
+    return RoomName(text) if _ROOM.match(text) else None
+
+
+def parse_message_id(text: str) -> MessageId | None:
+    """The sender's own id of a message, or None: 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
+    return MessageId(text) if _MESSAGE_ID.match(text) else None
+
+
+def namespace_of(room: RoomName) -> str:
+    """What lies before the slash; it gives the room its policy."""
+    return room.partition("/")[0]
