@@ -21,12 +21,12 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of all sections: immutable, and a key that is not here is an error."""
 
 
-class LogSettings(Section):
+class LogSettings(Section, frozen=True):
     level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     form: Annotated[str, Meta(pattern="^(auto|json|console)$", description="auto: console on a terminal, else json")] = "auto"
 
 
-class GatewaySettings(Section):
+class GatewaySettings(Section, frozen=True):
     """One gateway process: the websocket port and its bounds."""
 
     id: str = "gateway-1"
@@ -35,7 +35,9 @@ class GatewaySettings(Section):
     admin_host: str = "127.0.0.1"
     admin_port: Port = 0
     origins: list[str] = []
-    """Allowed Origin headers, exact (``https://example.org``); ``*`` allows all; a request without Origin is no browser's and is allowed."""
+    """Allowed Origin headers, exact (``https://example.org``); ``*`` allows all.
+
+    A request without one is no browser's and is allowed."""
     connections_max: Count = 15_000
     connections_soft_max: Count = 14_000
     handshakes_pending_max: Count = 1_000
@@ -51,12 +53,14 @@ class GatewaySettings(Section):
     send_buffer_bytes: Annotated[int, Meta(ge=4096)] = limits.SEND_BUFFER_BYTES
     outbox_behind_bytes_max: Annotated[int, Meta(ge=4096)] = limits.OUTBOX_BEHIND_BYTES_MAX
     window_members_min: Count = limits.WINDOW_MEMBERS_MIN
-    window_passes_per_s: Annotated[float, Meta(ge=0, description="0: no ceiling, every event is pushed at once")] = limits.WINDOW_PASSES_PER_S
+    window_passes_per_s: Annotated[float, Meta(ge=0, description="0: no ceiling, every event is pushed at once")] = (
+        limits.WINDOW_PASSES_PER_S
+    )
     feed_linger_s: Seconds = limits.FEED_LINGER_S
     drain_deadline_s: Seconds = limits.DRAIN_DEADLINE_S
 
 
-class BrokerSettings(Section):
+class BrokerSettings(Section, frozen=True):
     """One shard process: its name in the cluster and its link port."""
 
     id: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")] = "shard-1"
@@ -69,7 +73,7 @@ class BrokerSettings(Section):
     drain_deadline_s: Seconds = limits.DRAIN_DEADLINE_S
 
 
-class JournalSettings(Section):
+class JournalSettings(Section, frozen=True):
     kind: Annotated[str, Meta(pattern="^(memory|sqlite)$")] = "sqlite"
     path: str = ""
     """SQLite file; "" means ``journal.sqlite`` in the data directory."""
@@ -77,27 +81,29 @@ class JournalSettings(Section):
     keep_events: Annotated[int, Meta(ge=1000, description="events kept per room; older ones are forgotten")] = 100_000
 
 
-class ClusterSettings(Section):
+class ClusterSettings(Section, frozen=True):
     """Which shards there are; the same on every node."""
 
     shards: dict[str, str] = msgspec.field(default_factory=lambda: {"shard-1": "127.0.0.1:8101"})
     """Shard id to ``host:port`` of its link port."""
     map_version: Annotated[int, Meta(ge=1)] = 1
     secret_file: str = ""
-    """File with one or two secrets, a line each; "" means ``link.secret`` in the data directory, made at the first start (0600)."""
+    """File with one or two secrets, a line each.
+
+    "" means ``link.secret`` in the data directory, made at the first start (0600)."""
 
 
-class ApiSettings(Section):
+class ApiSettings(Section, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8000
 
 
-class RoomSettings(Section):
+class RoomSettings(Section, frozen=True):
     namespaces: list[str] = []
     """The namespaces in which rooms may be opened; empty: any."""
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     data_dir: str = "parvis-data"
     log: LogSettings = LogSettings()
     gateway: GatewaySettings = GatewaySettings()
