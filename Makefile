@@ -1,0 +1,62 @@
+# Everything a clone can do, one word each; `make help` lists them.
+#
+# Each target sets up what it needs by itself: a virtual environment in .venv, the
+# dependencies of pyproject.toml, and for the tests a browser.  Stamp files make the second
+# run fast.  Programs are started as `python -m`, so a clone that was moved still works.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Which interpreter makes the environment; empty means the first one that is 3.11 or newer.
+PYTHON ?=
+# What `make run` hands on, for instance ARGS="--gateways 2 --shards 2".
+ARGS ?=
+
+# The shell that calls make may stand in another environment: none of it is ours.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
+unexport MYPYPATH PYTEST_ADDOPTS
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs clean renew
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/.installed ## set everything up, start parvis and print the address to open (ARGS="--gateways 2" is handed on)
+	@exec $(PY) -m parvis up $(ARGS)
+
+test: $(VENV)/.installed-dev ## set everything up, then every check and every test, a real browser among them
+	@sh tools/browser.sh
+	@$(MAKE) --no-print-directory check
+	$(PY) -m pytest --ignore=tests/house
+
+check: $(VENV)/.installed-dev ## ruff, mypy --strict and the house tests: under a minute
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest tests/house
+
+bench: $(VENV)/.installed-dev ## measure this machine and print the figures; exit 1 when one that is asked for is missed
+	$(PY) -m bench.run
+
+docs: $(VENV)/.installed-dev ## write the tables that documents take from the code
+	$(PY) tools/settings_table.py --write
+
+clean: ## remove the environment, caches and build results (never parvis-data)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml tools/environment.sh
+	@PYTHON="$(PYTHON)" sh tools/environment.sh $(VENV)
+	@echo "installing what parvis needs ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml tools/environment.sh
+	@PYTHON="$(PYTHON)" sh tools/environment.sh $(VENV)
+	@echo "installing what parvis and its tests need ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# A missing or broken interpreter (its Python was removed, its making was cut short) makes both stamps stale.
+ifneq ($(shell $(PY) -m pip --version >/dev/null 2>&1 && echo alive),alive)
+$(VENV)/.installed $(VENV)/.installed-dev: renew
+endif
