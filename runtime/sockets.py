@@ -8,6 +8,7 @@ Everything here is called from inside trio.
 import errno
 import os
 import socket
+import struct
 from collections.abc import Callable
 
 import trio
@@ -17,6 +18,7 @@ from runtime.transport import Listener, Transport
 # Enough for a flash crowd to wait in the kernel; `net.core.somaxconn` (4096 by default
 # since Linux 5.4) caps it anyway.
 BACKLOG = 4096
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class SocketTransport:
@@ -42,6 +44,12 @@ class SocketTransport:
 
     def close(self) -> None:
         _close(self._sock)
+
+    def abort(self) -> None:
+        if self._sock.fileno() != -1:
+            # Lingering for 0 s makes close(2) drop the send buffer and reset the peer.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self.close()
 
 
 class SocketListener:

@@ -4,6 +4,8 @@ A test module subclasses `TransportContract` as `TestSomething` and gives it a `
 fixture; `host` is an address that network can listen on.
 """
 
+import contextlib
+
 import pytest
 import trio
 
@@ -187,6 +189,21 @@ class TransportContract:
         with pytest.raises(trio.ClosedResourceError):
             await near.wait_writable()
         far.close()
+
+    async def test_abort_throws_away_what_the_peer_has_not_taken(self, network: Network) -> None:
+        listener, near, far = await self._connected(network)
+        taken = await fill(near)
+        near.abort()
+        near.abort()
+        received = 0
+        with contextlib.suppress(ConnectionResetError), trio.fail_after(5):
+            while chunk := await recv_some(far):
+                received += len(chunk)
+        assert received < taken
+        with pytest.raises(OSError):  # noqa: PT011
+            near.try_send(b"x")
+        far.close()
+        listener.close()
 
     async def test_connecting_to_nobody_is_an_os_error(self, network: Network) -> None:
         listener = await network.listen(self.host, 0)
