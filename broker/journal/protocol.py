@@ -120,16 +120,32 @@ class Journal(Protocol):
         """Raise the term of each slot by one for `owner`; raises `StaleMap` and then changes nothing."""
 
     def commit(self, writes: Sequence[Write]) -> Sequence[CommitOutcome]:
-        """Verify and store one group, an outcome per write in order; at most one write per room."""
+        """Verify and store one group, an outcome per write in order; at most one write per room.
+
+        A term that is not the slot's newest is fenced, a term never claimed here too.  Erasures
+        name offsets of the epoch of `head`, also ones that this very write adds; what is no longer
+        kept, or erased already, stays as it is.
+        """
 
     def load(self, room: RoomName, tail_events: int, tail_bytes: int, ids_since_ms: int, ids_min: int) -> LoadedRoom | None:
-        """None for a room that was never written."""
+        """None for a room that was never written.
+
+        The tail is of the newest epoch: its newest entries, at most `tail_events` of them and `tail_bytes`
+        encoded.  Ids are those since `ids_since_ms`, and at least the newest `ids_min`; oldest first.
+        """
 
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         """At most `limit` entries with offset > `after`, in order; erased ones as tombstones."""
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
-        """Forget entries up to `keep_after` and ids older than `ids_before_ms` beyond the newest `ids_min`."""
+        """Forget entries up to `keep_after` and ids older than `ids_before_ms` beyond the newest `ids_min`.
+
+        `keep_after` is an offset of the newest epoch; when it is above 0, the entries of older
+        epochs go too.  Heads stay.  A call of the lane, like `commit`.
+        """
+
+    def idle(self) -> None:
+        """The lane has nothing to do now: tidy up, for a few milliseconds at most.  Free when there is nothing to tidy."""
 
     def close(self) -> None:
         """Release files and locks; what was committed stays."""

@@ -1,0 +1,70 @@
+"""Entries and ids as the bytes a journal keeps: msgpack arrays, decoded strictly.
+
+Shared by the engines, so that a journal can be copied from one to another row by row.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Final
+
+import msgspec
+
+from broker.journal.protocol import IdRow
+from broker.record import Entry
+
+# What msgspec raises on bytes that are no msgpack of ours.
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_entries = msgspec.msgpack.Decoder(list[Entry]).decode
+_decode_ids = msgspec.msgpack.Decoder(list[tuple[str, str, int, int, bytes]]).decode
+
+
+def encode_entries(entries: Sequence[Entry]) -> bytes:
+    """The entries of one write; an entry is an array of its ten fields."""
+    return _encode(entries)
+
+
+def decode_entries(data: bytes) -> list[Entry]:
+    """What `encode_entries` was given; raises one of `DECODE_ERRORS`."""
+    return _decode_entries(data)
+
+
+def encode_ids(rows: Sequence[IdRow]) -> bytes:
+    """The ids of one write; a row is an array of its five fields."""
+    return _encode([(row.author, row.id, row.offset, row.at, row.body_hash) for row in rows])
+
+
+def decode_ids(data: bytes) -> list[IdRow]:
+    """What `encode_ids` was given; raises one of `DECODE_ERRORS`."""
+    return [IdRow(*fields) for fields in _decode_ids(data)]
+
+
+def stored_bytes(entry: Entry) -> int:
+    """What an entry counts for in `tail_bytes`: its encoded length."""
+    return len(_encode(entry))
+
+
+def bounded_tail(newest_first: Iterable[Entry], events_max: int, bytes_max: int) -> list[Entry]:
+    """The newest entries that fit both bounds, oldest first; it stops reading at the first that does not fit."""
+    tail: list[Entry] = []
+    room = bytes_max
+    for entry in newest_first:
+        room -= stored_bytes(entry)
+        if room < 0 or len(tail) == events_max:
+            break
+        tail.append(entry)
+    tail.reverse()
+    return tail
+
+
+def live_ids(newest_first: Iterable[IdRow], since_ms: int, ids_min: int) -> list[IdRow]:
+    """The ids used at or after `since_ms`, and at least the newest `ids_min`; oldest first.
+
+    An id used twice counts once, at its newest use.  Ids of a room never go back in time, so
+    reading stops at the first that is too old.
+    """
+    newest: dict[tuple[str, str], IdRow] = {}
+    for row in takewhile(lambda row: row.at >= since_ms or len(newest) < ids_min, newest_first):
+        newest.setdefault((row.author, row.id), row)
+    return list(reversed(newest.values()))
