@@ -1,0 +1,172 @@
+"""Every metric of the program, declared once: the table.
+
+A class per role; an object of it is given to the role, which counts in plain attributes.
+To add one, add a field: nothing else has to be told.  Names follow Prometheus (base units,
+unit and ``_total`` in the name); no label ever holds a room, a user, an address or a text,
+so a process has under 500 series at any number of rooms (tests/runtime/test_metrics.py).
+"""
+
+# ruff: noqa: RUF009 -- the calls in these dataclass defaults are `dataclasses.field` with a declaration.
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runtime.metric_kinds import (
+    Histogram,
+    LabelCounts,
+    Sample,
+    counter,
+    counter_by,
+    gauge,
+    histogram,
+    info,
+    nested,
+    sampled,
+)
+from wire.codes import CloseCode, Refusal, ResumeReason
+
+REFUSAL_CODES: Final = tuple(refusal.value.code for refusal in Refusal)
+RESUME_OUTCOMES: Final = ("recovered", *(reason.value for reason in ResumeReason))
+PUBLISH_RESULTS: Final = ("committed", "duplicate", "refused", "unknown")
+HANDSHAKE_REFUSALS: Final = (
+    "malformed", "method", "version", "path", "key", "origin", "subprotocol", "too_large",
+    "deadline", "closed", "busy", "full", "draining",
+)  # fmt: skip
+GC_GENERATIONS: Final = (0, 1, 2)
+
+# Around the promise: 99 % of deliveries within 500 ms, connects within 1 s.
+LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# A commit is one fsync (0.3 to 10 ms on disks in use) or one round trip (0.2 ms).
+COMMIT_BOUNDS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+PAUSE_BOUNDS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(slots=True)
+class GatewayCounters:
+    """One gateway: its connections, what it refuses, what it delivers."""
+
+    connections: int = gauge("parvis_gateway_connections", "Websocket connections that are open.")
+    connections_max: int = gauge("parvis_gateway_connections_limit", "Connections beyond which a handshake is refused.")
+    handshakes_pending: int = gauge("parvis_gateway_handshakes_pending", "Connections that have not finished their handshake.")
+    opened: int = counter("parvis_gateway_connections_opened_total", "Handshakes that became a connection.")
+    closed_here: LabelCounts[int] = counter_by(
+        "code", map(int, CloseCode), "parvis_gateway_connections_closed_total",
+        "Connections that ended, by close code and who began it.", initiator="server",
+    )  # fmt: skip
+    closed_by_peer: LabelCounts[int] = counter_by(
+        "code", (*map(int, CloseCode), 1005, 1006), "parvis_gateway_connections_closed_total",
+        "Connections that ended, by close code and who began it.", initiator="client",
+    )  # fmt: skip
+    handshake_refusals: LabelCounts[str] = counter_by(
+        "reason", HANDSHAKE_REFUSALS, "parvis_gateway_handshake_refusals_total", "Connections refused before they opened."
+    )
+    handshake_seconds: Histogram = histogram(
+        LATENCY_BOUNDS_S, "parvis_gateway_handshake_seconds", "From accept to the answer of the first hello."
+    )
+    accept_errors: int = counter("parvis_gateway_accept_errors_total", "Failures of accept(2), as when descriptors run out.")
+    connection_errors: int = counter(
+        "parvis_gateway_connection_errors_total", "Connections ended by a bug of ours; each has a traceback in the log."
+    )
+    protocol_errors: LabelCounts[int] = counter_by(
+        "code", map(int, CloseCode), "parvis_gateway_protocol_errors_total", "Clients that broke the protocol, by close code."
+    )
+    refusals: LabelCounts[str] = counter_by(
+        "code", REFUSAL_CODES, "parvis_gateway_refusals_total", "Requests of clients answered by a refusal."
+    )
+    frames_in: int = counter("parvis_gateway_frames_total", "Websocket frames of clients and to them.", direction="in")
+    frames_out: int = counter("parvis_gateway_frames_total", "Websocket frames of clients and to them.", direction="out")
+    bytes_in: int = counter("parvis_gateway_bytes_total", "Bytes read from clients and written to them.", direction="in")
+    bytes_out: int = counter("parvis_gateway_bytes_total", "Bytes read from clients and written to them.", direction="out")
+    deliveries: int = counter("parvis_gateway_deliveries_total", "Events given to one reader each.")
+    passes: int = counter("parvis_gateway_passes_total", "Fan-out passes begun.")
+    sends_blocked: int = counter("parvis_gateway_sends_blocked_total", "Sends that a full socket cut short or refused.")
+    slow_closed: int = counter("parvis_gateway_slow_closed_total", "Readers closed because they fell too far behind.")
+    resumes: LabelCounts[str] = counter_by(
+        "outcome", RESUME_OUTCOMES, "parvis_gateway_resumes_total", "Resumes of a position, by what became of them."
+    )
+    feeds: Sample = sampled("parvis_gateway_feeds", "Rooms with a feed in this gateway.")
+    members: Sample = sampled("parvis_gateway_members", "Memberships: connections times the rooms each has joined.")
+    delivery_seconds: Histogram = histogram(
+        LATENCY_BOUNDS_S, "parvis_gateway_delivery_seconds", "From an event's server time to the end of its pass."
+    )
+
+
+@dataclass(slots=True)
+class RouterCounters:
+    """How a gateway or an api reaches shards."""
+
+    links_up: int = gauge("parvis_router_links_up", "Links to shards that are open.")
+    links_opened: int = counter("parvis_router_links_opened_total", "Links to shards that were opened.")
+    links_lost: int = counter("parvis_router_links_lost_total", "Open links that ended.")
+    link_failures: int = counter("parvis_router_link_failures_total", "Links that could not be opened.")
+    link_bytes_waiting: Sample = sampled("parvis_router_link_waiting_bytes", "Bytes that wait on links to shards.")
+    attaches: int = counter("parvis_router_attaches_total", "Feeds that were attached, the first time or again.")
+    publishes_resent: int = counter("parvis_router_publishes_resent_total", "Commands sent again after a lost link.")
+    publishes_unknown: int = counter("parvis_router_publishes_unknown_total", "Commands whose wait ended without an answer.")
+    busy: int = counter("parvis_router_busy_total", "Commands refused because a link was full or down.")
+
+
+@dataclass(slots=True)
+class CommitCounters:
+    """One group committer."""
+
+    groups: int = counter("parvis_commit_groups_total", "Group commits that ended.")
+    writes: int = counter("parvis_commit_writes_total", "Writes in them, after merging.")
+    failures: int = counter("parvis_commit_failures_total", "Group commits whose outcome is unknown.")
+    seconds: Histogram = histogram(COMMIT_BOUNDS_S, "parvis_commit_seconds", "One group commit, the wait for a thread included.")
+    pending: Sample = sampled("parvis_commit_pending", "Writes that wait for a group.")
+
+
+@dataclass(slots=True)
+class BrokerCounters:
+    """One shard: rooms, commands, batches, and its committer."""
+
+    rooms_loaded: Sample = sampled("parvis_broker_rooms_loaded", "Rooms in memory.")
+    rooms_loads: int = counter("parvis_broker_room_loads_total", "Rooms read from the journal.")
+    rooms_evicted: int = counter("parvis_broker_rooms_evicted_total", "Rooms that left memory.")
+    feeds: Sample = sampled("parvis_broker_feeds", "Feeds attached, over all gateways and rooms.")
+    links_up: int = gauge("parvis_broker_links_up", "Links of gateways that are open.")
+    link_refusals: int = counter("parvis_broker_link_refusals_total", "Links that did not pass the handshake.")
+    link_errors: int = counter("parvis_broker_link_errors_total", "Links ended because the peer broke the protocol.")
+    publishes: LabelCounts[str] = counter_by(
+        "result", PUBLISH_RESULTS, "parvis_broker_publishes_total", "Commands that people sent, by what became of them."
+    )
+    refusals: LabelCounts[str] = counter_by(
+        "code", REFUSAL_CODES, "parvis_broker_refusals_total", "Commands refused, by code."
+    )
+    publish_seconds: Histogram = histogram(
+        LATENCY_BOUNDS_S, "parvis_broker_publish_seconds", "From a command's arrival to its answer."
+    )
+    events: int = counter("parvis_broker_events_total", "Events published.")
+    batches: int = counter("parvis_broker_batches_total", "Batches sent to gateways.")
+    batches_dropped: int = counter(
+        "parvis_broker_batches_dropped_total", "Batches dropped because a link was full; the feed attaches again."
+    )
+    attaches: int = counter("parvis_broker_attaches_total", "Feeds attached.")
+    claims: int = counter("parvis_broker_claims_total", "Claims of slots.")
+    fenced: int = counter("parvis_broker_fenced_total", "Writes refused because another owner claimed the slot.")
+    diverged: int = counter("parvis_broker_diverged_total", "Writes refused because the journal holds other content.")
+    journal_is_available: int = gauge("parvis_broker_journal_available", "1 while the journal answers.")
+    commit: CommitCounters = nested(CommitCounters)
+
+
+@dataclass(slots=True)
+class ProcessCounters:
+    """What concerns a whole process, whatever roles it has."""
+
+    build: dict[str, str] = info("parvis_build_info", "Version of the program and of its Python.")
+    draining: Sample = sampled("parvis_draining", "1 once the process is on its way out.")
+    loop_lag_seconds: Histogram = histogram(
+        PAUSE_BOUNDS_S, "parvis_event_loop_lag_seconds", "How much later than asked a sleeping task woke."
+    )
+    gc_collections: LabelCounts[int] = counter_by(
+        "generation", GC_GENERATIONS, "parvis_gc_collections_total", "Garbage collections."
+    )
+    gc_pause_seconds: Histogram = histogram(PAUSE_BOUNDS_S, "parvis_gc_pause_seconds", "How long a garbage collection took.")
+    fds_open: Sample = sampled("parvis_fds_open", "File descriptors in use.")
+    fds_max: Sample = sampled("parvis_fds_limit", "File descriptors that the process may use.")
+    resident_bytes: Sample = sampled("parvis_resident_memory_bytes", "Memory of the process.")
+    cpu_seconds: Sample = sampled("parvis_cpu_seconds_total", "Processor time, user and system.", kind="counter")
+
+
+COUNTER_CLASSES: Final[tuple[Any, ...]] = (GatewayCounters, RouterCounters, BrokerCounters, CommitCounters, ProcessCounters)
