@@ -1,0 +1,66 @@
+"""Waiting reads and writes on a transport, where every way to end is `PeerGone`.
+
+For the edges of a connection's life (handshake, goodbye).  What is sent in between goes
+through the client's outbox and never waits here.
+"""
+
+import trio
+
+from gateway.peer import PeerGone
+from runtime.transport import Transport
+
+# Enough for any honest rest of a request or of a message; who sends more is cut off.
+DISCARD_BYTES_MAX = 1024 * 1024
+_DISCARD_READ_BYTES = 64 * 1024
+
+
+async def read_some(transport: Transport, bytes_max: int) -> bytes:
+    """Wait for at least one byte; raises `PeerGone` at the end of the stream."""
+    while True:
+        try:
+            data = transport.try_recv(bytes_max)
+        except BlockingIOError:
+            await wait_readable(transport)
+            continue
+        except OSError as error:
+            raise PeerGone(f"reading failed: {error}") from error
+        if not data:
+            raise PeerGone("end of stream")
+        return data
+
+
+async def wait_readable(transport: Transport) -> None:
+    """Wait until a read would tell something; raises `PeerGone` when the transport was closed."""
+    try:
+        await transport.wait_readable()
+    except trio.ClosedResourceError as error:
+        raise PeerGone("closed on our side") from error
+
+
+async def write_all(transport: Transport, data: bytes) -> None:
+    """Send all of `data`; raises `PeerGone`.  Cancelled in the middle, the stream is over."""
+    while True:
+        try:
+            sent = transport.try_send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise PeerGone(f"writing failed: {error}") from error
+        data = data[sent:]
+        if not data:
+            return
+        try:
+            await transport.wait_writable()
+        except trio.ClosedResourceError as error:
+            raise PeerGone("closed on our side") from error
+
+
+async def discard(transport: Transport) -> None:
+    """Read and drop until the peer ends the stream or has sent DISCARD_BYTES_MAX; the caller sets a deadline."""
+    left = DISCARD_BYTES_MAX
+    while left > 0:
+        try:
+            left -= len(await read_some(transport, _DISCARD_READ_BYTES))
+        except PeerGone:
+            return
+        await trio.lowlevel.checkpoint()

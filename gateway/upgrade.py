@@ -1,0 +1,108 @@
+"""From a fresh TCP connection to an open websocket, or to a plain HTTP refusal.
+
+gateway/handshake.py decides; this file reads, answers and keeps the deadline.  The end of
+the stream ends it at once: a server that waits out its timeout there lets 2,000 connects
+hold 2,000 descriptors for a minute.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from gateway.handshake import Accepted, RequestHead, UpgradeRefusal, refusal_response
+from gateway.peer import PeerGone
+from gateway.streams import discard, read_some, write_all
+from runtime.transport import Transport
+from wire.client_codec import Form
+from wire.limits import HANDSHAKE_DEADLINE_S
+
+__all__ = ["PeerGone", "UpgradeRefused", "UpgradeRules", "Upgraded", "upgrade"]
+
+# How long a refused client may take to read its answer and go, while it is still sending: a
+# socket closed over unread bytes answers with a reset, which can overtake the refusal.
+REFUSAL_GRACE_S = 1.0
+
+
+def _is_never_busy() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRules:
+    """What a gateway asks of a handshake.
+
+    `origins` are exact Origin values, or ``*``; a request without Origin is no browser's and
+    is allowed.  `subprotocols` is our order of preference.  `busy` tells the hard budget.
+    """
+
+    origins: tuple[str, ...] = ()
+    subprotocols: tuple[Form, ...] = (Form.MSGPACK, Form.JSON)
+    deadline_s: float = HANDSHAKE_DEADLINE_S
+    busy: Callable[[], bool] = _is_never_busy
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """An open websocket, and nothing about the person behind it but the page's origin."""
+
+    form: Form
+    leftover: bytes
+    """Frames that came right behind the request."""
+    origin: str
+    """"" when the client named none."""
+
+
+class UpgradeRefused(Exception):
+    """The handshake was answered with a plain HTTP refusal; close the transport."""
+
+    def __init__(self, refusal: UpgradeRefusal) -> None:
+        super().__init__(f"upgrade refused: {refusal.answer.key}")
+        self.status = refusal.answer.status
+        self.reason = refusal.answer.key
+        """One of a closed set, for counters."""
+
+
+async def upgrade(transport: Transport, rules: UpgradeRules) -> Upgraded:
+    """Read one request within `rules.deadline_s` and open the websocket.
+
+    Raises `UpgradeRefused` after the refusal was sent, `PeerGone` when nobody is left to
+    answer.  Does not close the transport.
+    """
+    head = RequestHead()
+    verdict: Accepted | UpgradeRefusal = UpgradeRefusal.DEADLINE
+    with trio.move_on_after(rules.deadline_s):
+        verdict = await _read_verdict(transport, head, rules)
+        if isinstance(verdict, Accepted):
+            await write_all(transport, verdict.response)
+            return Upgraded(verdict.form, head.leftover, verdict.origin)
+    if isinstance(verdict, Accepted):
+        raise PeerGone("the answer to the upgrade was not taken in time")
+    await _refuse(transport, verdict, rules.subprotocols)
+    raise UpgradeRefused(verdict)
+
+
+async def _read_verdict(transport: Transport, head: RequestHead, rules: UpgradeRules) -> Accepted | UpgradeRefusal:
+    while True:
+        data = await read_some(transport, head.bytes_wanted)
+        progress = head.feed(data)
+        if isinstance(progress, UpgradeRefusal):
+            return progress
+        if progress:
+            verdict = head.judge(rules.origins, rules.subprotocols)
+            # Last, so that "busy" is told only to those who would have come in.
+            if isinstance(verdict, Accepted) and rules.busy():
+                return UpgradeRefusal.BUSY
+            return verdict
+
+
+async def _refuse(transport: Transport, refusal: UpgradeRefusal, subprotocols: tuple[Form, ...]) -> None:
+    """Say no; a peer that neither reads nor stops sending is left after REFUSAL_GRACE_S."""
+    with trio.move_on_after(REFUSAL_GRACE_S):
+        try:
+            await write_all(transport, refusal_response(refusal, subprotocols))
+            if refusal.leaves_bytes_unread:
+                await discard(transport)
+        except PeerGone:
+            # It left before it heard the answer; the refusal is counted all the same.
+            return
