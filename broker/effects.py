@@ -1,0 +1,50 @@
+"""What the shard wants done: the only things its pure parts say to the world outside."""
+
+from dataclasses import dataclass
+
+from broker.hosted import LinkId
+from wire.names import Epoch, RoomName
+from wire.node_messages import NodeMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put a message on a link.  What does not fit is reported back (`Shard.on_undelivered`)."""
+
+    link: LinkId
+    message: NodeMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read a room's head, tail and ids; answered by `Shard.on_loaded` or `on_load_failed`."""
+
+    room: RoomName
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the events `after` + 1 to `upto` for a gateway; answered by `Shard.on_read` or `on_read_failed`.
+
+    `backwards`: the newest matter most when the reply must be cut.
+    """
+
+    link: LinkId
+    request: int
+    room: RoomName
+    epoch: Epoch
+    after: int
+    upto: int
+    backwards: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """Let the journal forget entries up to `keep_after`, and ids used before `ids_before_ms`."""
+
+    room: RoomName
+    keep_after: int
+    ids_before_ms: int
+
+
+Effect = Send | Load | Read | Retain

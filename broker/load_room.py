@@ -1,0 +1,73 @@
+"""Making a room from what the journal has, and judging whether that is still the log that was published."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from broker.epoch import first_epoch
+from broker.event_frame import frame_of_stored
+from broker.journal.protocol import IdRow, LoadedRoom
+from broker.record import CHAIN_START, Entry, Head, chain_after
+from broker.room import EPOCH_KIND, Room
+from wire.names import Epoch, RoomName
+
+
+def room_of(name: RoomName, loaded: LoadedRoom | None, store_id: str) -> Room:
+    """The room as the journal has it; None: never written, so it has its first epoch and nothing else."""
+    if loaded is None:
+        return Room(name, Head(first_epoch(store_id, name), 0, CHAIN_START, 0), tail_from=1)
+    head, tail = loaded.head, loaded.tail
+    tail_from = tail[0].offset if tail else head.offset + 1
+    room = Room(name, head, tail_from=tail_from, first_kept=loaded.first_offset)
+    for entry, chain in zip(tail, _chains(head, tail), strict=True):
+        room.restore(entry, frame_of_stored(name, entry), chain)
+    began = tail[0] if tail and tail[0].kind == EPOCH_KIND else None
+    for row in _latest(loaded.ids):
+        # Ids outlive their epoch in the journal.  Those from before the event that began this
+        # one belong to the log it names.
+        is_older = began is not None and row.at < began.at
+        room.restore_id(row, Epoch(began.id) if began is not None and is_older else head.epoch)
+    return room
+
+
+def _latest(rows: Sequence[IdRow]) -> Iterable[IdRow]:
+    """Each id once.  One that was used again after its window has two rows in the journal, and the later counts."""
+    latest: dict[tuple[str, str], IdRow] = {}
+    for row in rows:
+        latest.pop((row.author, row.id), None)
+        latest[row.author, row.id] = row
+    return latest.values()
+
+
+def _chains(head: Head, tail: Sequence[Entry]) -> Iterator[bytes]:
+    """The chain after each entry: known from the log's beginning, else only at its end."""
+    if tail and tail[0].offset == 1:
+        yield from _chains_from(CHAIN_START, head, tail)
+        return
+    for entry in tail:
+        yield head.chain if entry.offset == head.offset else b""
+
+
+def _chains_from(chain: bytes, head: Head, entries: Sequence[Entry]) -> Iterator[bytes]:
+    for entry in entries:
+        chain = chain_after(chain, head.epoch, entry.offset, entry.at, entry.kind, entry.digest)
+        yield chain
+
+
+def continues(published: Head, loaded: LoadedRoom | None) -> bool:
+    """Whether the journal's log has `published` in it: the same epoch, no shorter, and the same content up to there.
+
+    A log whose tail does not reach back to `published` cannot be judged, and counts as
+    another one: readers are told, and nothing is lost.
+    """
+    if loaded is None:
+        return published.offset == 0
+    head = loaded.head
+    if head.epoch != published.epoch or head.offset < published.offset:
+        return False
+    # Every write fits into a tail (Room.take_write), so what one unknown outcome added is all here.
+    later = [entry for entry in loaded.tail if entry.offset > published.offset]
+    if len(later) != head.offset - published.offset:
+        return False
+    chain = published.chain
+    for chain in _chains_from(published.chain, head, later):  # noqa: B007 - the last one is the answer
+        pass
+    return chain == head.chain

@@ -1,0 +1,266 @@
+"""From a command to its answer: judging it, writing it in company, and what the commit's outcome means.
+
+Per room a commit ends as *committed* (publish, answer), *refused* (nothing was written: what
+was decided is thrown away, its publishers are told so) or *unknown* (it may have been: the
+publishers wait until the journal, fenced under the next term, has been read again).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from broker.effects import Retain
+from broker.feeds import Feeds
+from broker.hosted import Hosted, LinkId, Phase
+from broker.ids import kept_since_ms
+from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
+from broker.record import SALT_BYTES
+from broker.room import Room
+from broker.shard_state import ShardState
+from broker.verdicts import Decided, Duplicate, PendingEvent, Waiter, Waits
+from wire.codes import Refusal
+from wire.limits import (
+    AUTHOR_ID_CHARS_MAX,
+    COMMIT_BYTES_MAX,
+    COMMIT_WRITES_MAX,
+    NICKNAME_BYTES_MAX,
+    RETENTION_EVERY_EVENTS,
+    SHARD_PENDING_BYTES_MAX,
+    TEXT_BYTES_MAX,
+)
+from wire.names import RoomName, Slot, parse_message_id, parse_room
+from wire.node_messages import CommandRefused, Committed, Moved, OutcomeUnknown, PublishCommand
+
+UTF8_BYTES_PER_CHAR_MAX = 4
+
+
+def fault_of(command: PublishCommand) -> Refusal | None:
+    """What is wrong with a command before any room has seen it.
+
+    Gateways have cleaned names and texts; a shard believes bounds only when it has checked them.
+    """
+    if parse_room(command.room) is None:
+        return Refusal.BAD_ROOM
+    if parse_message_id(command.id) is None:
+        return Refusal.BAD_ID
+    if not 1 <= len(command.author) <= AUTHOR_ID_CHARS_MAX:
+        return Refusal.BAD_MESSAGE
+    if _is_longer(command.name, NICKNAME_BYTES_MAX):
+        return Refusal.BAD_NAME
+    if _is_longer(command.text, TEXT_BYTES_MAX):
+        return Refusal.TOO_LARGE
+    if (command.kind == "delete") == bool(command.text):
+        return Refusal.BAD_TEXT
+    # Offsets that a browser cannot hold exactly are not ours (wire.client_messages.INTEGER_MAX).
+    if not 0 <= command.target < 2**53 or (command.kind == "message" and command.target):
+        return Refusal.BAD_MESSAGE
+    return None
+
+
+def _is_longer(text: str, bytes_max: int) -> bool:
+    """Whether UTF-8 takes more than `bytes_max`; encodes only what is long enough to be in doubt."""
+    return len(text) * UTF8_BYTES_PER_CHAR_MAX > bytes_max and len(text.encode()) > bytes_max
+
+
+class Publishing:
+    """The writing side of a shard; see the module."""
+
+    __slots__ = ("_feeds", "_keep_events", "_state")
+
+    def __init__(self, state: ShardState, feeds: Feeds, keep_events: int) -> None:
+        self._state = state
+        self._feeds = feeds
+        self._keep_events = keep_events
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def publish(self, link: LinkId, command: PublishCommand, now_ms: int) -> None:
+        """Judge one command; it is answered now, or with its commit."""
+        state = self._state
+        state.counters.publishes += 1
+        fault = fault_of(command)
+        if fault is not None:
+            state.refuse(link, command, fault)
+            return
+        hosted = state.open_room(link, RoomName(command.room), command)
+        if hosted is None:
+            return
+        if state.journal_away or state.draining or state.pending_bytes > SHARD_PENDING_BYTES_MAX:
+            busy = Refusal.UNAVAILABLE if state.journal_away else Refusal.DRAINING if state.draining else Refusal.BUSY
+            state.refuse(link, command, busy)
+            return
+        room = hosted.room
+        if room is None or hosted.phase is not Phase.SERVING:
+            state.wait(link, hosted, command)
+            return
+        verdict = room.handle(command, now_ms, state.random_bytes(SALT_BYTES))
+        if isinstance(verdict, Decided):
+            verdict.event.waiters.append(Waiter(link, command.request))
+            state.pending_bytes += verdict.event.size
+            state.queue(hosted)
+            if not hosted.feeds:
+                state.settle(hosted)
+        elif isinstance(verdict, Waits):
+            verdict.event.waiters.append(Waiter(link, command.request, duplicate=True))
+        elif isinstance(verdict, Duplicate):
+            state.counters.duplicates += 1
+            state.send(link, Committed(command.request, verdict.epoch, verdict.offset, verdict.at, True))
+        else:
+            state.refuse(link, command, verdict)
+
+    # --- writes ---------------------------------------------------------------------------------
+
+    def take_group(self) -> list[Write]:
+        """The next group commit, rooms in the order in which they began to wait; empty when nothing does."""
+        state = self._state
+        writes: list[Write] = []
+        size = 0
+        while len(writes) < COMMIT_WRITES_MAX and size < COMMIT_BYTES_MAX:
+            hosted = state.next_queued()
+            if hosted is None:
+                break
+            assert hosted.room is not None, "what is queued has a room"
+            write = hosted.room.take_write(hosted.slot, state.terms[hosted.slot])
+            writes.append(write)
+            size += write.size()
+        return writes
+
+    def on_outcomes(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_ms: int) -> None:
+        """The journal has judged a group: first what it took, since a fence takes whole slots away."""
+        state = self._state
+        fenced: set[Slot] = set()
+        for write, outcome in zip(writes, outcomes, strict=True):
+            verdict = outcome.verdict
+            state.counters.writes[verdict.value] = state.counters.writes.get(verdict.value, 0) + 1
+            if verdict is CommitVerdict.COMMITTED:
+                self._committed(state.rooms[write.room], now_ms)
+            elif verdict is CommitVerdict.FENCED:
+                fenced.add(write.slot)
+            else:
+                self._throw_away(state.rooms[write.room])
+                state.load(state.rooms[write.room])
+        if fenced:
+            self.release(fenced)
+
+    def _committed(self, hosted: Hosted, now_ms: int) -> None:
+        state, room = self._state, hosted.room
+        assert room is not None, "a write in flight keeps its room"
+        published = room.publish()
+        epoch = room.head.epoch
+        for event in published.events:
+            state.pending_bytes -= event.size
+            entry = event.entry
+            for waiter in event.waiters:
+                answer = Committed(waiter.request, epoch, entry.offset, entry.at, waiter.duplicate)
+                state.send(LinkId(waiter.link), answer)
+        state.counters.events_committed += len(published.events)
+        self._feeds.spread(hosted, published)
+        if room.has_unsubmitted:
+            state.queue(hosted)
+        elif not hosted.feeds:
+            state.settle(hosted)
+        self._retain(hosted, room, now_ms)
+
+    def _retain(self, hosted: Hosted, room: Room, now_ms: int) -> None:
+        """Let the journal forget, once in RETENTION_EVERY_EVENTS events of the room."""
+        offset = room.head.offset
+        if offset < hosted.trimmed_at:
+            hosted.trimmed_at = 0  # another epoch
+        if offset - hosted.trimmed_at >= RETENTION_EVERY_EVENTS:
+            hosted.trimmed_at = offset
+            keep_after = max(0, offset - self._keep_events)
+            room.first_kept = max(room.first_kept, keep_after + 1)
+            self._state.do(Retain(hosted.name, keep_after, kept_since_ms(now_ms)))
+
+    # --- when it went wrong -----------------------------------------------------------------------
+
+    def on_unknown(self, writes: Sequence[Write]) -> set[Slot]:
+        """Nobody knows what became of a group: answers the slots to claim before anything is read.
+
+        Its publishers wait for the journal's word.  What was decided on top of it, or besides
+        it, was never submitted: that is refused now, and its rooms are loaded again too.
+        """
+        state = self._state
+        state.journal_away = True
+        state.counters.writes["unknown"] = state.counters.writes.get("unknown", 0) + len(writes)
+        for write in writes:
+            hosted = state.rooms[write.room]
+            in_flight = len(write.entries)
+            events = self._abandon(hosted)
+            hosted.unanswered.extend(events[:in_flight])
+            self._refuse_events(events[in_flight:])
+        while (hosted_too := state.next_queued()) is not None:
+            self._throw_away(hosted_too)
+        return {write.slot for write in writes}
+
+    def on_reclaimed(self) -> None:
+        """The journal answers again, under terms that fence every late write: read what it has."""
+        state = self._state
+        state.journal_away = False
+        self.reload_suspended()
+
+    def reload_suspended(self) -> None:
+        """Load what waits to be loaded again; what is on its way already stays there."""
+        if not self._state.journal_away:
+            for hosted in self._state.rooms.values():
+                if hosted.phase is Phase.SUSPENDED:
+                    self._state.load(hosted)
+
+    def answer_unanswered(self, hosted: Hosted) -> None:
+        """The journal was read again: who is in it was published, who is not may try again."""
+        room, events = hosted.room, hosted.unanswered
+        assert room is not None, "a room that was read again is there"
+        hosted.unanswered = []
+        for event in events:
+            row = event.id_row
+            place = room.place_of(row.author, row.id) if row is not None else None
+            if place is None:
+                self._refuse_events([event])
+                continue
+            for waiter in event.waiters:
+                answer = Committed(waiter.request, place.epoch, place.offset, place.at, waiter.duplicate)
+                self._state.send(LinkId(waiter.link), answer)
+
+    def release(self, slots: Iterable[Slot]) -> None:
+        """These slots are another shard's now: whatever waits here is sent there."""
+        state = self._state
+        released = set(slots)
+        for slot in released:
+            if state.terms.pop(slot, None) is not None:
+                state.counters.slots_released += 1
+        for hosted in [hosted for hosted in state.rooms.values() if hosted.slot in released]:
+            self._send_events_elsewhere(hosted)
+            self._feeds.send_moved_all(hosted)
+            for link, question in hosted.waiting:
+                state.send_moved(link, question)
+            state.drop(hosted)
+
+    def _send_events_elsewhere(self, hosted: Hosted) -> None:
+        """What was surely not written goes to the new owner; what may have been is unknown, and stays so."""
+        state = self._state
+        for event in self._abandon(hosted) if hosted.phase is Phase.SERVING else ():
+            for waiter in event.waiters:
+                state.send(LinkId(waiter.link), Moved(hosted.name, state.map_version, request=waiter.request))
+        for event in hosted.unanswered:
+            for waiter in event.waiters:
+                state.send(LinkId(waiter.link), OutcomeUnknown(waiter.request))
+        hosted.unanswered = []
+
+    def _throw_away(self, hosted: Hosted) -> None:
+        """Nothing of what is decided was written, and nothing of it will be."""
+        self._refuse_events(self._abandon(hosted))
+
+    def _abandon(self, hosted: Hosted) -> list[PendingEvent]:
+        """Stop deciding in a room until it has been loaded again."""
+        room = hosted.room
+        assert room is not None, "what is pending has a room"
+        hosted.phase = Phase.SUSPENDED
+        events = room.abandon()
+        self._state.pending_bytes -= sum(event.size for event in events)
+        self._state.settle(hosted)
+        return events
+
+    def _refuse_events(self, events: Iterable[PendingEvent]) -> None:
+        kind = Refusal.UNAVAILABLE.kind
+        for event in events:
+            for waiter in event.waiters:
+                answer = CommandRefused(waiter.request, kind.code, kind.sentence, kind.retry_after_ms)
+                self._state.send(LinkId(waiter.link), answer)

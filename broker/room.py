@@ -1,0 +1,261 @@
+"""One room as a pure fold of its log: what it decides, and what it has published.
+
+A command is judged against the *decided* state, so that command n+1 sees n before either
+is on disk.  What it adds waits as pending, goes into one write at a time, and becomes
+*published* when that write has committed.  Everything that leaves the shard reads the
+published side: `head`, `tail`, and the places of known ids.  After a commit that failed the
+room is thrown away and loaded again (load_room.py); nothing is ever taken back inside one.
+
+What commands mean is left to the features (chat.py); offsets, time, ids and the chain are
+this file's.  Time and randomness are arguments.
+"""
+
+from collections import deque
+from itertools import chain
+from typing import Final
+
+import msgspec
+
+from broker.chat import Chat
+from broker.event_frame import frame_of, tombstone_of
+from broker.ids import KnownId, MessageIds, body_hash_of
+from broker.journal.protocol import Erasure, IdRow, Write
+from broker.record import CHAIN_PREFIX_BYTES, CHAIN_START, Body, Entry, Head, chain_after, digest_of
+from broker.tail import Tail
+from broker.verdicts import Continuation, Decided, Duplicate, PendingEvent, Published, Verdict, Waits
+from wire.codes import Refusal, ResumeReason
+from wire.limits import COMMIT_ROOM_BYTES_MAX, ROOM_PENDING_EVENTS_MAX, ROOM_TAIL_EVENTS_MAX
+from wire.names import Epoch, RoomName, Slot, Term
+from wire.node_messages import NodeFrame, PublishCommand
+
+EPOCH_KIND: Final = "epoch"
+# Why an epoch ended, as its successor's first event says.
+FORGOTTEN: Final = "forgotten"
+DIVERGED: Final = "diverged"
+_BODY_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+class Room:
+    """See the module.  Invariant: within one epoch, decided offset == published offset + pending."""
+
+    __slots__ = ("_chat", "_decided", "_ids", "_in_flight", "_pending", "_pending_by_key", "first_kept", "head", "name", "tail")
+
+    def __init__(self, name: RoomName, head: Head, *, tail_from: int, first_kept: int = 1) -> None:
+        """A room whose tail begins at offset `tail_from`, and is still empty."""
+        self.name = name
+        self.head = head
+        """The published head: moved by `publish` alone."""
+        self.tail = Tail(tail_from)
+        self.first_kept = first_kept
+        """The oldest offset of this epoch that the journal still has."""
+        self._decided = head
+        self._chat = Chat(tail_from)
+        self._ids = MessageIds()
+        self._pending: deque[PendingEvent] = deque()
+        """Decided and in no write; with `_in_flight` at most ROOM_PENDING_EVENTS_MAX, and an epoch event."""
+        self._in_flight: list[PendingEvent] = []
+        self._pending_by_key: dict[tuple[str, str], PendingEvent] = {}
+
+    # --- deciding -----------------------------------------------------------------------------
+
+    @property
+    def decided(self) -> Head:
+        return self._decided
+
+    @property
+    def pending_count(self) -> int:
+        return len(self._pending) + len(self._in_flight)
+
+    @property
+    def has_unsubmitted(self) -> bool:
+        return bool(self._pending)
+
+    @property
+    def is_ending_epoch(self) -> bool:
+        """Whether another epoch is decided and not published yet."""
+        return self._decided.epoch != self.head.epoch
+
+    def handle(self, command: PublishCommand, now_ms: int, salt: bytes) -> Verdict:
+        """Judge one command; when it is `Decided`, its event is pending.
+
+        `salt` is SALT_BYTES of randomness.  The event's time is `now_ms`, or the last
+        event's where the clock went back.
+        """
+        self._ids.expire(now_ms)
+        body_hash = body_hash_of(command.kind, command.target, command.text)
+        known = self._ids.find(command.author, command.id)
+        if known is not None:
+            return self._verdict_on(known, body_hash)
+        if self.pending_count >= ROOM_PENDING_EVENTS_MAX:
+            return Refusal.BUSY
+        if command.kind not in self._chat.kinds:
+            return Refusal.UNKNOWN_KIND
+        removals = self._chat.decide(command)
+        if isinstance(removals, Refusal):
+            return removals
+        body = Body(command.name, command.text, command.target)
+        event = self._next(command.kind, now_ms, salt, command.author, command.id, body)
+        event.id_row = row = IdRow(command.author, command.id, event.entry.offset, event.entry.at, body_hash)
+        if removals:
+            event.tombstones = [tombstone_of(self.name, r.offset, r.at, r.kind, r.target, r.reason) for r in removals]
+            event.erasures = [Erasure(r.offset, r.reason) for r in removals]
+        self._append(event)
+        self._ids.add(row, event.head.epoch)
+        self._pending_by_key[command.author, command.id] = event
+        return Decided(event)
+
+    def _verdict_on(self, known: KnownId, body_hash: bytes) -> Verdict:
+        row = known.row
+        if row.body_hash != body_hash:
+            return Refusal.ID_REUSED
+        pending = self._pending_by_key.get((row.author, row.id))
+        return Waits(pending) if pending is not None else Duplicate(known.epoch, row.offset, row.at)
+
+    def place_of(self, author: str, message_id: str) -> Duplicate | None:
+        """Where a message with this id was published, if it was."""
+        known = self._ids.find(author, message_id)
+        if known is None or (author, message_id) in self._pending_by_key:
+            return None
+        return Duplicate(known.epoch, known.row.offset, known.row.at)
+
+    def end_epoch(self, epoch: Epoch, reason: str, now_ms: int, salt: bytes) -> PendingEvent:
+        """Decide that the log goes on as another one.
+
+        Its first event names the old log (in `id`), that log's last offset (in `target`) and
+        the reason (in `text`).  Nothing is deleted: the old log stays in the journal, and what
+        is pending is committed to it first.
+        """
+        assert not self.is_ending_epoch, "one epoch ends at a time"
+        old = self._decided
+        self._decided = Head(epoch, 0, CHAIN_START, old.at)
+        self._chat = Chat()
+        event = self._next(EPOCH_KIND, now_ms, salt, "", old.epoch, Body("", reason, old.offset))
+        self._append(event)
+        return event
+
+    def _next(self, kind: str, now_ms: int, salt: bytes, author: str, message_id: str, body: Body) -> PendingEvent:
+        """The next event of the decided log; nothing is changed yet."""
+        before = self._decided
+        offset = before.offset + 1
+        at = now_ms if now_ms > before.at else before.at
+        packed = _BODY_ENCODER.encode(body)
+        digest = digest_of(salt, author, message_id, packed)
+        entry = Entry(offset, at, kind, digest, salt, author, message_id, packed, body.target)
+        head = Head(before.epoch, offset, chain_after(before.chain, before.epoch, offset, at, kind, digest), at)
+        return PendingEvent(entry, head, frame_of(self.name, entry, body))
+
+    def _append(self, event: PendingEvent) -> None:
+        self.apply(event.entry)
+        self._decided = event.head
+        self._pending.append(event)
+
+    def apply(self, entry: Entry) -> None:
+        """Fold one entry into the features' decided state: just decided, or read back from the journal."""
+        if entry.kind != EPOCH_KIND:
+            self._chat.apply(entry)
+
+    # --- committing ---------------------------------------------------------------------------
+
+    def take_write(self, slot: Slot, term: Term, bytes_max: int = COMMIT_ROOM_BYTES_MAX) -> Write:
+        """Move pending events into one write, at least one and at most about `bytes_max`.
+
+        A write belongs to one epoch, and holds no more events than a tail: after an unknown
+        outcome the tail alone must show whether what was published is still there.
+        """
+        assert self._pending, "a write is made of pending events"
+        assert not self._in_flight, "a room has at most one write in flight"
+        pending, taken, size = self._pending, self._in_flight, 0
+        while pending and len(taken) < ROOM_TAIL_EVENTS_MAX and size < bytes_max:
+            if taken and pending[0].entry.kind == EPOCH_KIND:
+                break
+            event = pending.popleft()
+            taken.append(event)
+            size += event.size
+        return Write(
+            room=self.name,
+            slot=slot,
+            term=term,
+            base=self.head,
+            head=taken[-1].head,
+            entries=[event.entry for event in taken],
+            ids=[event.id_row for event in taken if event.id_row is not None],
+            erasures=list(chain.from_iterable(event.erasures for event in taken)),
+            new_epoch=taken[0].entry.kind == EPOCH_KIND,
+        )
+
+    def publish(self) -> Published:
+        """The write in flight has committed: its events are public now."""
+        events, self._in_flight = self._in_flight, []
+        assert events, "only a write in flight can commit"
+        new_epoch = events[0].entry.kind == EPOCH_KIND
+        if new_epoch:
+            self.tail = Tail()
+            self.first_kept = 1
+        frames: list[NodeFrame] = []
+        hides: list[NodeFrame] = []
+        first = events[0].entry.offset
+        for event in events:
+            frames.append(event.frame)
+            self.tail.append(event.frame, event.head.chain)
+            for tombstone in event.tombstones:
+                self.tail.replace(tombstone)
+                if tombstone.offset < first:
+                    hides.append(tombstone)
+                else:
+                    # Removed before anybody saw it: its text never leaves the shard.
+                    frames[tombstone.offset - first] = tombstone
+            if event.id_row is not None:
+                del self._pending_by_key[event.id_row.author, event.id_row.id]
+        self.head = events[-1].head
+        if not self.is_ending_epoch:
+            self._chat.forget_before(self.tail.first_offset)
+        return Published(frames, hides, events, new_epoch)
+
+    def abandon(self) -> list[PendingEvent]:
+        """All that is decided and not published, oldest first, from a room that will be thrown away."""
+        return [*self._in_flight, *self._pending]
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def continue_from(self, epoch: str, offset: int, chain_prefix: bytes) -> Continuation | None:
+        """Where a feed goes on that has all up to `offset` of `epoch`; `epoch` "" is a feed without a position.
+
+        None: the position lies beyond the log or on another branch of it, so the journal has
+        forgotten what readers were shown.
+        """
+        recent = self.tail.first_offset - 1
+        if epoch != self.head.epoch:
+            return self._afresh(recent, ResumeReason.EPOCH.value if epoch else "")
+        if offset > self.head.offset:
+            return None
+        known = self.chain_at(offset)[:CHAIN_PREFIX_BYTES]
+        if known and chain_prefix and known != chain_prefix:
+            return None
+        if offset >= recent:
+            return Continuation(offset, self.tail.frames_after(offset), True, "")
+        reason = ResumeReason.TRIMMED if offset + 1 < self.first_kept else ResumeReason.LIMIT
+        return self._afresh(recent, reason.value)
+
+    def _afresh(self, recent: int, reason: str) -> Continuation:
+        return Continuation(recent, self.tail.frames_after(recent), False, reason)
+
+    def chain_at(self, offset: int) -> bytes:
+        """The chain after the event at `offset` of this epoch, b"" when it is not in memory."""
+        return self.head.chain if offset == self.head.offset else self.tail.chain_at(offset)
+
+    # --- loading ------------------------------------------------------------------------------
+
+    def restore(self, entry: Entry, frame: NodeFrame, chain_after_entry: bytes) -> None:
+        """Take in one entry of the journal's tail, in order, while the room is loaded."""
+        self.apply(entry)
+        self.tail.append(frame, chain_after_entry)
+        self._chat.forget_before(self.tail.first_offset)
+
+    def restore_id(self, row: IdRow, epoch: Epoch) -> None:
+        """Take in a known id, in the order of their use; `epoch` is what its offset belongs to."""
+        self._ids.add(row, epoch)
+
+    def state(self) -> tuple[object, ...]:
+        """The published and decided state as plain values: two folds of one log have the same."""
+        frames = self.tail.frames_after(self.tail.first_offset - 1)
+        return self.head, self._decided, frames, self._chat.state(), self._ids.known()

@@ -1,0 +1,220 @@
+"""One shard, pure: messages of gateways and news of the journal in, effects out.
+
+The facade of four parts that share one state: feeds.py (who listens), publishing.py (what is
+written), loading.py (what is read), shard_state.py (the table they share).  Every call is
+synchronous, changes the state at once and answers what the world must do about it; the
+server does that and comes back with the results.  Clocks are arguments: `now_s` never goes
+back, `now_ms` is the wall's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from broker.effects import Effect, Read
+from broker.feeds import Feeds
+from broker.hosted import LinkId
+from broker.journal.protocol import CommitOutcome, LoadedRoom, Write
+from broker.loading import Loading
+from broker.publishing import Publishing
+from broker.record import Entry
+from broker.shard_state import Counters, Peer, ShardState
+from wire.codes import CloseCode, Refusal
+from wire.errors import PeerError
+from wire.limits import RELOAD_INTERVAL_S, ROOMS_LOADED_MAX
+from wire.names import RoomName, Slot, Term
+from wire.node_messages import (
+    AnyNodeMessage,
+    Attach,
+    Attached,
+    Batch,
+    CommandRefused,
+    Detach,
+    HideFrames,
+    Leaving,
+    Members,
+    PublishCommand,
+    Range,
+    RangeRead,
+    Sum,
+)
+
+
+class Shard:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        store_id: str,
+        random_bytes: Callable[[int], bytes],
+        keep_events: int,
+        rooms_loaded_max: int = ROOMS_LOADED_MAX,
+    ) -> None:
+        """`random_bytes` gives salts and epochs; `keep_events` is how many events of a room the journal keeps."""
+        self._state = ShardState(store_id, random_bytes, rooms_loaded_max)
+        self._feeds = Feeds(self._state)
+        self._publishing = Publishing(self._state, self._feeds, keep_events)
+        self._loading = Loading(self._state, self._feeds, self._publishing)
+        self._reload_at_s = 0.0
+
+    # --- what is going on -----------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Counters:
+        return self._state.counters
+
+    @property
+    def map_version(self) -> int:
+        return self._state.map_version
+
+    @property
+    def slots_owned(self) -> int:
+        return len(self._state.terms)
+
+    @property
+    def rooms_loaded(self) -> int:
+        return len(self._state.rooms)
+
+    @property
+    def feeds_open(self) -> int:
+        return sum(len(hosted.feeds) for hosted in self._state.rooms.values())
+
+    @property
+    def pending_bytes(self) -> int:
+        return self._state.pending_bytes
+
+    @property
+    def journal_away(self) -> bool:
+        return self._state.journal_away
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether `take_group` may have something to give."""
+        return self._state.has_queued
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is decided and unpublished, nothing waits for a room or for the journal's word."""
+        rooms = self._state.rooms.values()
+        return not self._state.pending_bytes and not any(hosted.waiting or hosted.unanswered for hosted in rooms)
+
+    # --- slots and links --------------------------------------------------------------------------
+
+    def own(self, terms: Mapping[Slot, Term], map_version: int, now_s: float) -> None:
+        """These slots were claimed for this shard, under these terms."""
+        self._state.own(terms, map_version)
+        self._feeds.took_over(now_s)
+
+    def link_opened(self, link: LinkId, node: str) -> None:
+        self._state.links[link] = Peer(node)
+
+    def link_closed(self, link: LinkId) -> None:
+        self._feeds.link_closed(link)
+
+    def on_message(self, link: LinkId, message: AnyNodeMessage, now_s: float, now_ms: int) -> list[Effect]:
+        """One message of a gateway; raises `PeerError` for one that is not a gateway's to send."""
+        if isinstance(message, PublishCommand):
+            self._publishing.publish(link, message, now_ms)
+        elif isinstance(message, Attach):
+            self._feeds.attach(link, message, now_s, now_ms)
+        elif isinstance(message, RangeRead):
+            self._loading.read_range(link, message)
+        elif isinstance(message, Detach):
+            self._feeds.detach(link, message)
+        elif isinstance(message, Members):
+            self._feeds.report_members(link, message, now_s)
+        else:
+            raise PeerError(CloseCode.BAD_REQUEST, f"{type(message).__name__} is not for a shard")
+        return self._state.take_effects()
+
+    def on_undelivered(self, link: LinkId, message: Batch | HideFrames | Attached | Sum | Range) -> list[Effect]:
+        """The link was too full for this; it is answered in fewer bytes, or again when the link has room."""
+        if link in self._state.links:
+            if isinstance(message, Range):
+                busy = Refusal.BUSY.kind
+                refusal = CommandRefused(message.request, busy.code, busy.sentence, busy.retry_after_ms)
+                self._state.send(link, refusal)
+            else:
+                self._feeds.on_undelivered(link, message)
+        return self._state.take_effects()
+
+    def is_behind(self, link: LinkId) -> bool:
+        """Whether feeds of this link wait for it to empty."""
+        peer = self._state.links.get(link)
+        return peer is not None and bool(peer.behind)
+
+    def on_room_again(self, link: LinkId) -> list[Effect]:
+        """A link that was behind has emptied."""
+        self._feeds.on_room_again(link)
+        return self._state.take_effects()
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """To be called SIGNALS_PER_S_MAX times a second: sums, and loads that failed."""
+        self._feeds.tick(now_s)
+        if now_s >= self._reload_at_s:
+            self._reload_at_s = now_s + RELOAD_INTERVAL_S
+            self._publishing.reload_suspended()
+        return self._state.take_effects()
+
+    def leave(self) -> list[Effect]:
+        """Begin to drain: nothing new is begun, what is under way is answered."""
+        self._state.draining = True
+        for link in self._state.links:
+            self._state.send(link, Leaving())
+        return self._state.take_effects()
+
+    # --- the journal ------------------------------------------------------------------------------
+
+    def take_group(self) -> list[Write]:
+        """The writes of the next group commit; the caller commits one group at a time."""
+        return self._publishing.take_group()
+
+    def on_outcomes(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_ms: int) -> list[Effect]:
+        """The journal's verdict on a group."""
+        self._publishing.on_outcomes(writes, outcomes, now_ms)
+        return self._state.take_effects()
+
+    def on_unknown(self, writes: Sequence[Write]) -> tuple[set[Slot], list[Effect]]:
+        """The outcome of a group is unknown: the slots to claim, before anything else of the journal."""
+        slots = self._publishing.on_unknown(writes)
+        return slots, self._state.take_effects()
+
+    def on_reclaimed(self, terms: Mapping[Slot, Term]) -> list[Effect]:
+        """The slots of an unknown outcome were claimed again: every late write is fenced."""
+        self._state.terms.update(terms)
+        self._publishing.on_reclaimed()
+        return self._state.take_effects()
+
+    def on_slots_lost(self, slots: set[Slot]) -> list[Effect]:
+        """The slots of an unknown outcome are another shard's by a newer map."""
+        self._publishing.release(slots)
+        self._publishing.on_reclaimed()
+        return self._state.take_effects()
+
+    def on_loaded(self, room: RoomName, loaded: LoadedRoom | None, now_s: float, now_ms: int) -> list[Effect]:
+        """The answer to `Load`; what waited for the room is taken up in order."""
+        hosted = self._loading.on_loaded(room, loaded, now_ms)
+        effects = self._state.take_effects()
+        if hosted is not None:
+            waiting = list(hosted.waiting)
+            hosted.waiting.clear()
+            for link, question in waiting:
+                if link in self._state.links:
+                    effects += self.on_message(link, question, now_s, now_ms)
+        return effects
+
+    def on_load_failed(self, room: RoomName) -> list[Effect]:
+        self._loading.on_load_failed(room)
+        return self._state.take_effects()
+
+    def on_read(self, read: Read, entries: Sequence[Entry]) -> list[Effect]:
+        """The answer to `Read`."""
+        self._loading.on_read(read, entries)
+        return self._state.take_effects()
+
+    def on_read_failed(self, read: Read) -> list[Effect]:
+        self._loading.on_read_failed(read)
+        return self._state.take_effects()
+
+    def on_read_refused(self, read: Read) -> list[Effect]:
+        self._loading.on_read_refused(read)
+        return self._state.take_effects()

@@ -1,0 +1,90 @@
+"""What a room answers with: the values that pass between a room, its shard and the committer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from broker.journal.protocol import Erasure, IdRow
+from broker.record import Entry, Head
+from wire.codes import Refusal
+from wire.names import Epoch
+from wire.node_messages import NodeFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """Who is answered when an event's outcome is known; `duplicate` for a retry that came before it was."""
+
+    link: int
+    request: int
+    duplicate: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class PendingEvent:
+    """A decided event on its way into the journal.  `head` is the log's head after it.
+
+    `tombstones` are the frames of what `erasures` erases; `id_row` is None for an event
+    that no person wrote.
+    """
+
+    entry: Entry
+    head: Head
+    frame: NodeFrame
+    id_row: IdRow | None = None
+    erasures: Sequence[Erasure] = ()
+    tombstones: Sequence[NodeFrame] = ()
+    waiters: list[Waiter] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes, as `Write.size` counts them."""
+        return len(self.entry.body) + 120
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The command is in the log as soon as its write commits."""
+
+    event: PendingEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The command's id belongs to an event whose outcome is not known yet: the answer waits with it."""
+
+    event: PendingEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The command's id was published before, here."""
+
+    epoch: Epoch
+    offset: int
+    at: int
+
+
+Verdict = Decided | Waits | Duplicate | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a commit made public: `frames` in order, tombstones for what readers have already, and whose events these were.
+
+    `new_epoch`: the frames begin another log, and positions in the old one are void.
+    """
+
+    frames: list[NodeFrame]
+    hides: list[NodeFrame]
+    events: list[PendingEvent]
+    new_epoch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """How a feed's position continues: `frames` follow `since`; `reason` is "" or one of ResumeReason."""
+
+    since: int
+    frames: list[NodeFrame]
+    resumed: bool
+    reason: str
