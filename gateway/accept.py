@@ -11,15 +11,16 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 import trio
+from structlog.typing import FilteringBoundLogger
 
 from gateway.admission import Admission
 from gateway.handshake import UpgradeRefusal, refusal_response
 from gateway.log_limit import LogLimit
 from gateway.peer import PeerClosed, PeerGone
 from gateway.upgrade import UpgradeRefused
+from runtime.metrics import GatewayCounters
 from runtime.transport import Listener, Transport
 from wire.errors import PeerError
 
@@ -43,32 +44,14 @@ _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _SHED_ANSWER = refusal_response(UpgradeRefusal.BUSY, ())
 
 
-class Log(Protocol):
-    """What is asked of a structured log."""
-
-    def warning(self, event: str, **fields: object) -> object: ...
-    def error(self, event: str, **fields: object) -> object: ...
-
-
-class EdgeCounters(Protocol):
-    """Plain ints, exposed by the gateway's collector."""
-
-    accepted: int
-    shed: int
-    """Turned away unread: too many handshakes under way, or no descriptor left."""
-    accept_errors: int
-    connection_errors: int
-    """Exceptions that a connection's task did not expect: bugs of ours."""
-
-
 @dataclass(slots=True)
 class _Edge:
     """What the loop and the boundary share."""
 
     handle: Handle
     admission: Admission
-    log: Log
-    counters: EdgeCounters
+    log: FilteringBoundLogger
+    counters: GatewayCounters
     accept_log: LogLimit
     error_log: LogLimit
 
@@ -79,8 +62,8 @@ async def accept_forever(
     connection_nursery: trio.Nursery,
     *,
     admission: Admission,
-    log: Log,
-    counters: EdgeCounters,
+    log: FilteringBoundLogger,
+    counters: GatewayCounters,
     rng: Random,
 ) -> None:
     """Accept until cancelled, or until the listener is closed; one task in `connection_nursery` for each.
@@ -116,9 +99,8 @@ def _accept_slice(listener: Listener, connection_nursery: trio.Nursery, edge: _E
             transport = listener.try_accept()
         except BlockingIOError:
             return
-        edge.counters.accepted += 1
         if not edge.admission.admits:
-            edge.counters.shed += 1
+            edge.counters.handshake_refusals["full"] += 1
             _turn_away(transport)
             continue
         edge.admission.accepted()
@@ -185,12 +167,12 @@ class _SpareDescriptor:
     def __exit__(self, *exc: object) -> None:
         self._close()
 
-    def shed_one(self, listener: Listener, counters: EdgeCounters) -> None:
+    def shed_one(self, listener: Listener, counters: GatewayCounters) -> None:
         """Accept one caller in the spare's place, and close it."""
         self._close()
         try:
             _turn_away(listener.try_accept())
-            counters.shed += 1
+            counters.handshake_refusals["full"] += 1
         except OSError:
             # Gone, or still no descriptor: the back-off that follows is the answer.
             pass

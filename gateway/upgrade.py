@@ -57,10 +57,11 @@ class UpgradeRefused(Exception):
     """The handshake was answered with a plain HTTP refusal; close the transport."""
 
     def __init__(self, refusal: UpgradeRefusal) -> None:
-        super().__init__(f"upgrade refused: {refusal.answer.key}")
+        super().__init__(f"upgrade refused: {refusal.name.lower()}")
+        self.refusal = refusal
         self.status = refusal.answer.status
         self.reason = refusal.answer.key
-        """One of a closed set, for counters."""
+        """Its name in metrics."""
 
 
 async def upgrade(transport: Transport, rules: UpgradeRules) -> Upgraded:

@@ -29,7 +29,7 @@ REFUSAL_CODES: Final = tuple(refusal.value.code for refusal in Refusal)
 RESUME_OUTCOMES: Final = ("recovered", *(reason.value for reason in ResumeReason))
 PUBLISH_RESULTS: Final = ("committed", "duplicate", "refused", "unknown")
 HANDSHAKE_REFUSALS: Final = (
-    "malformed", "method", "version", "path", "key", "origin", "subprotocol", "too_large",
+    "malformed", "not_upgrade", "method", "version", "path", "key", "origin", "subprotocol", "too_large",
     "deadline", "closed", "busy", "full", "draining",
 )  # fmt: skip
 GC_GENERATIONS: Final = (0, 1, 2)
