@@ -28,6 +28,9 @@ class Transport(Protocol):
     def close(self) -> None:
         """Let go of the stream at once; idempotent.  A task that waits gets `trio.ClosedResourceError`."""
 
+    def abort(self) -> None:
+        """`close`, and what the peer has not taken is thrown away: a dead reader keeps no kernel memory."""
+
 
 class Listener(Protocol):
     """A bound, listening address.  `port` is the real one when 0 was asked for."""

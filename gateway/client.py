@@ -1,0 +1,187 @@
+"""One connected client: its transport, what it has not taken yet, the rooms it reads.
+
+Two ways lead to the socket.  The fan-out pass pushes ready bytes to members that are *in
+step*.  Everything else goes through `push` (control frames) and `flush` (catching up from
+a ring).  The kernel's first refusal makes the client *blocked*: all its memberships fall
+out of step, and one flusher task owns the writing side until nothing waits any more.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.feed_port import Stream
+from gateway.outbox import Outbox
+from gateway.session import Session
+from runtime.transport import Transport
+from wire.client_codec import Form
+from wire.limits import PASS_BUFFER_BYTES_MAX
+
+OUT_OF_STEP = -1
+
+
+class Owner(Protocol):
+    """What a client asks of its gateway."""
+
+    def start_flusher(self, client: "Client") -> None: ...
+    def on_too_slow(self, client: "Client") -> None: ...
+    def on_transport_lost(self, client: "Client") -> None: ...
+
+
+class Membership:
+    """One client's place in one feed.
+
+    `step` is the sequence it has, while it is in step with the feed; OUT_OF_STEP while it
+    catches up or is gone.  `cursor` is the same place, kept while out of step.
+    """
+
+    __slots__ = ("behind_bytes_max", "client", "cursor", "form", "gone", "push", "step", "stream")
+
+    def __init__(self, client: "Client", stream: Stream, cursor: int, behind_bytes_max: int) -> None:
+        self.client = client
+        self.stream = stream
+        self.form = client.form
+        self.push: Callable[[bytes], int] = client.transport.try_send
+        self.step = OUT_OF_STEP
+        self.cursor = cursor
+        self.behind_bytes_max = behind_bytes_max
+        self.gone = False
+
+    def is_too_slow(self) -> bool:
+        """Whether the ring has forgotten, or is about to forget, what this reader still needs."""
+        ring = self.stream.ring
+        if not ring.holds_after(self.cursor):
+            return True
+        return ring.bytes_between(self.cursor, ring.head) > self.behind_bytes_max
+
+
+class Client:
+    """State of one connection.  Written by its own task, by passes, and by its flusher."""
+
+    __slots__ = (
+        "closing",
+        "counted",
+        "finished",
+        "form",
+        "heard",
+        "memberships",
+        "outbox",
+        "owner",
+        "ping_bucket",
+        "session",
+        "transport",
+    )
+
+    def __init__(self, transport: Transport, form: Form, session: Session, owner: Owner) -> None:
+        self.transport = transport
+        self.form = form
+        self.session = session
+        self.owner = owner
+        self.memberships: dict[str, Membership] = {}
+        self.outbox: Outbox | None = None
+        self.heard = True
+        """Any traffic since the last ping."""
+        self.ping_bucket = -1
+        self.closing = False
+        """No more of its messages are read and no event is sent; a close frame is on its way."""
+        self.finished = False
+        """The reading side has ended."""
+        self.counted = False
+        """Whether it is in the gateway's table of open clients."""
+
+    @property
+    def is_blocked(self) -> bool:
+        return self.outbox is not None
+
+    def push(self, frame: bytes) -> None:
+        """Send one whole frame now, or queue it behind what waits; beyond the bound the client is too slow."""
+        if self.outbox is not None:
+            if not self.outbox.offer(frame) and not self.closing:
+                self.owner.on_too_slow(self)
+            return
+        try:
+            sent = self.transport.try_send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.owner.on_transport_lost(self)
+            return
+        if sent < len(frame):
+            self.block(frame[sent:])
+
+    def block(self, rest: bytes) -> None:
+        """The kernel left `rest` of a buffer: fall out of step everywhere and wake the flusher."""
+        assert self.outbox is None, "a blocked client is written to by its flusher only"
+        self.outbox = Outbox(rest)
+        for membership in self.memberships.values():
+            if membership.step != OUT_OF_STEP:
+                membership.cursor = membership.step
+                membership.step = OUT_OF_STEP
+        self.owner.start_flusher(self)
+
+    def flush(self) -> bool:
+        """Write what the kernel takes; True when all is written and every membership is in step again.
+
+        Called by the flusher when the socket is writable, and right after a join.
+        """
+        while True:
+            if self.outbox is not None:
+                waiting = self.outbox.peek()
+                if waiting:
+                    sent = self._offer(waiting)
+                    if sent < 0:
+                        return True
+                    self.outbox.took(sent)
+                    if sent < len(waiting):
+                        return False
+            lagging = self._next_lagging()
+            if lagging is None:
+                break
+            if not self._catch_up(lagging):
+                return self.outbox is None
+        self.outbox = None
+        for membership in self.memberships.values():
+            if membership.step == OUT_OF_STEP:
+                membership.step = membership.cursor
+        return True
+
+    def _next_lagging(self) -> Membership | None:
+        if self.closing:
+            return None
+        for membership in self.memberships.values():
+            if membership.step == OUT_OF_STEP and membership.cursor != membership.stream.boundary:
+                return membership
+        return None
+
+    def _catch_up(self, membership: Membership) -> bool:
+        """Give the kernel the next slice of one ring; False when it takes no more now."""
+        if membership.is_too_slow():
+            self.owner.on_too_slow(self)
+            return False
+        ring = membership.stream.ring
+        end = ring.reach(membership.cursor, membership.stream.boundary, PASS_BUFFER_BYTES_MAX)
+        buffer = ring.joined(membership.form, membership.cursor, end)
+        sent = self._offer(buffer)
+        if sent < 0:
+            return False
+        if sent == 0:
+            if self.outbox is None:
+                self.block(b"")
+            return False
+        membership.cursor = end
+        if sent == len(buffer):
+            return True
+        if self.outbox is None:
+            self.block(buffer[sent:])
+        else:
+            self.outbox.cut(buffer[sent:])
+        return False
+
+    def _offer(self, data: bytes) -> int:
+        """Bytes the kernel took; -1 when the connection is dead (its owner has been told)."""
+        try:
+            return self.transport.try_send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.owner.on_transport_lost(self)
+            return -1

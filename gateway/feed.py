@@ -1,0 +1,224 @@
+"""A gateway's view of one room: its position, its ring, its members.
+
+The router feeds it (attach replies, batches, hides, sums); passes read from it; the join
+desk lets clients in.  Whatever breaks continuity has one cure: attach again with the
+position, and tell the readers exactly what did not follow (`skipped`, `reset`).
+Pure: time is an argument or comes from the injected `clock`.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from gateway.client import OUT_OF_STEP, Client, Membership
+from gateway.ring import Ring
+from shard_router.ports import FeedPosition
+from wire.client_codec import Form, encode
+from wire.client_messages import Count, Hide, Reset, ServerMessage, Skipped, Stale
+from wire.codes import Refusal
+from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame
+from wire.limits import SIGNALS_PER_S_MAX
+from wire.names import RoomName
+from wire.node_messages import Attached, AttachRefused, Batch, HideFrames, Sum
+
+# From this many local members a head count is sent every five seconds, below it at most four
+# times a second: a count costs a send to everyone (SEMANTICS, R86).
+_CROWD_MEMBERS = 1000
+_CROWD_COUNT_INTERVAL_S = 5.0
+
+
+class FeedState(Enum):
+    NEW = "new"
+    """Never attached: nobody can join yet."""
+    LIVE = "live"
+    DETACHED = "detached"
+    """The shard is out of reach: the ring still answers joins."""
+    REFUSED = "refused"
+    """The shard said no for good; `refusal` says why."""
+
+
+class FeedOwner(Protocol):
+    """What a feed asks of its gateway."""
+
+    def wake_pass(self, feed: "Feed") -> None:
+        """There is something to pass on."""
+
+    def on_attached(self, feed: "Feed") -> None:
+        """The shard has answered, or refused for good: those who wait to join may be answered."""
+
+    def reattach(self, feed: "Feed") -> None: ...
+
+
+class Feed:
+    """One room at one gateway.  Bounded by its ring and by the gateway's connections."""
+
+    def __init__(self, room: RoomName, owner: FeedOwner, clock: Callable[[], float]) -> None:
+        self.room = room
+        self._owner = owner
+        self._clock = clock
+        self.state = FeedState.NEW
+        self.refusal: Refusal = Refusal.UNAVAILABLE
+        self.ring = Ring(0)
+        self.boundary = 0
+        """Sequence up to which passes have gone, the running one included: where the next one starts."""
+        self.epoch = ""
+        self.chain = b""
+        """First 8 bytes of the record's chain at the ring's head."""
+        self.present = 0
+        self.by_form: dict[Form, dict[Membership, None]] = {form: {} for form in Form}
+        self.snapshots: dict[Form, list[Membership] | None] = dict.fromkeys(Form)
+        """Members as lists for passes, made anew after a change."""
+        self.urgent: list[ServerMessage] = []
+        """Signals that every member has to get, out of step or not; emptied by the next pass."""
+        self.count_due = 0.0
+        self.count_pending = False
+        self.detached_since = 0.0
+        self.is_stale = False
+        self.empty_since = clock()
+        self.counts_members = True
+        """False on a draining gateway: its clients are counted where they go."""
+
+    # --- members ---------------------------------------------------------------------------
+
+    def member_count(self) -> int:
+        return len(self.by_form[Form.MSGPACK]) + len(self.by_form[Form.JSON])
+
+    def add(self, client: Client, cursor: int, behind_bytes_max: int) -> Membership:
+        """Let a client read from `cursor` on; out of step until its first flush."""
+        initial = self.ring.bytes_between(cursor, self.ring.head)
+        membership = Membership(client, self, cursor, behind_bytes_max + initial)
+        client.memberships[self.room] = membership
+        self.by_form[client.form][membership] = None
+        self.snapshots[client.form] = None
+        return membership
+
+    def remove(self, membership: Membership) -> None:
+        """Nothing follows to this member, not even from a running pass."""
+        membership.gone = True
+        membership.step = OUT_OF_STEP
+        membership.client.memberships.pop(self.room, None)
+        self.by_form[membership.form].pop(membership, None)
+        self.snapshots[membership.form] = None
+        if self.member_count() == 0:
+            self.empty_since = self._clock()
+
+    def snapshot(self, form: Form) -> list[Membership]:
+        members = self.snapshots[form]
+        if members is None:
+            members = self.snapshots[form] = list(self.by_form[form])
+        return members
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether a join can be answered: attached once, and the last mark has been passed on."""
+        return self.state in (FeedState.LIVE, FeedState.DETACHED) and self.boundary >= self.ring.run_start - 1
+
+    # --- FeedPort: what the router tells -------------------------------------------------------
+
+    def position(self) -> FeedPosition | None:
+        if self.state is FeedState.NEW:
+            return None
+        return FeedPosition(self.epoch, self.ring.head_offset, self.chain)
+
+    def members(self) -> int:
+        return self.member_count() if self.counts_members else 0
+
+    def on_attached(self, message: Attached) -> None:
+        now = self._clock()
+        if self.state is FeedState.NEW or self.state is FeedState.REFUSED:
+            self.ring = Ring(message.since)
+            self.boundary = 0
+        elif message.epoch != self.epoch:
+            reset = Reset(self.room, message.epoch, message.since, message.reason)
+            self.ring.append_mark(encode(reset, Form.MSGPACK), message.since, now)
+        elif message.since > self.ring.head_offset:
+            skipped = Skipped(self.room, self.ring.head_offset + 1, message.since)
+            self.ring.append_mark(encode(skipped, Form.MSGPACK), message.since, now)
+        first_time = self.state is FeedState.NEW
+        self.state = FeedState.LIVE
+        self.epoch = message.epoch
+        self.present = message.present
+        self.chain = message.chain
+        for node_frame in message.frames:
+            # A feed that asked twice may be told again what it has; below its head it is the same content.
+            if node_frame.offset == self.ring.head_offset + 1:
+                self.ring.append_event(node_frame.frame, now)
+        if first_time:
+            self.boundary = self.ring.head
+        if self.is_stale:
+            self.is_stale = False
+            self.urgent.append(Stale(self.room, False))
+        self._wake()
+        self._owner.on_attached(self)
+
+    def on_attach_refused(self, message: AttachRefused) -> None:
+        self.state = FeedState.REFUSED
+        self.refusal = Refusal[message.code.upper()] if message.code.upper() in Refusal.__members__ else Refusal.UNAVAILABLE
+        self._owner.on_attached(self)
+
+    def on_batch(self, message: Batch) -> None:
+        ring = self.ring
+        now = self._clock()
+        expected = ring.head_offset + 1
+        for node_frame in message.frames:
+            if node_frame.offset != expected:
+                if node_frame.offset < expected:
+                    continue
+                self._owner.reattach(self)
+                return
+            ring.append_event(node_frame.frame, now)
+            expected += 1
+        self.chain = message.chain
+        self._owner.wake_pass(self)
+
+    def on_hide(self, message: HideFrames) -> None:
+        for tombstone in message.tombstones:
+            self.ring.replace(tombstone.offset, tombstone.frame)
+            self.urgent.append(Hide(self.room, tombstone.offset))
+        self._wake()
+
+    def on_sum(self, message: Sum) -> None:
+        if message.present != self.present:
+            self.present = message.present
+            self.count_pending = True
+            self._wake()
+
+    def on_detached(self) -> None:
+        if self.state is FeedState.LIVE:
+            self.state = FeedState.DETACHED
+            self.detached_since = self._clock()
+
+    # --- what passes ask -------------------------------------------------------------------------
+
+    def mark_stale(self) -> None:
+        """The shard has been out of reach for too long to keep quiet about it."""
+        if not self.is_stale:
+            self.is_stale = True
+            self.urgent.append(Stale(self.room, True))
+            self._wake()
+
+    def has_news(self) -> bool:
+        """Whether a pass has anything to carry, a due head count included."""
+        return self.boundary != self.ring.head or bool(self.urgent) or (self.count_pending and self._clock() >= self.count_due)
+
+    def take_count(self, now: float) -> Count | None:
+        """The head count, if it changed and its time has come."""
+        if not self.count_pending or now < self.count_due:
+            return None
+        self.count_pending = False
+        crowd = self.member_count() >= _CROWD_MEMBERS
+        self.count_due = now + (_CROWD_COUNT_INTERVAL_S if crowd else 1 / SIGNALS_PER_S_MAX)
+        return Count(self.room, self.present)
+
+    def take_urgent(self) -> list[ServerMessage]:
+        urgent, self.urgent = self.urgent, []
+        return urgent
+
+    def _wake(self) -> None:
+        if self.has_news():
+            self._owner.wake_pass(self)
+
+
+def framed(message: ServerMessage, form: Form) -> bytes:
+    """One server message as a whole websocket frame."""
+    return frame(OPCODE_BINARY if form is Form.MSGPACK else OPCODE_TEXT, encode(message, form))

@@ -1,0 +1,312 @@
+"""The gateway's books: its clients, its feeds, and what each effect of a session does.
+
+All of it is synchronous: a frame is decided on and carried out in one go.  What waits
+(shards, slow readers, closing connections) is held in bounded tables and swept by `tick`.
+The tasks around it are in gateway/server.py.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from gateway.client import Client
+from gateway.fanout import PassScheduler
+from gateway.feed import Feed, FeedState, framed
+from gateway.heartbeat import Heartbeat
+from gateway.identity import Identities
+from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Reply, Submit, refused
+from gateway.websocket import close_frame
+from runtime.metrics import GatewayCounters
+from runtime.schema import GatewaySettings
+from shard_router.ports import PublishAnswer, RangeAnswer, Router
+from wire.client_codec import Form, recode_event
+from wire.client_messages import PROTOCOL_VERSION, Ack, Page, Ping, Refused, Unknown, Welcome
+from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
+from wire.limits import CLOSE_GRACE_S
+from wire.names import RoomName
+from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range
+from wire.text import clean_nickname
+
+# A feed without a valid owner for this long says so to its readers (DESIGN, section 8).
+STALE_AFTER_S = 3.0
+
+
+class Gateway:
+    """One gateway's state.  Owned by `run_gateway`, whose tasks call it."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        router: Router,
+        identities: Identities,
+        heartbeat: Heartbeat,
+        counters: GatewayCounters,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        start_flusher: Callable[[Client], None],
+    ) -> None:
+        self._settings = settings
+        self._router = router
+        self._identities = identities
+        self._heartbeat = heartbeat
+        self._counters = counters
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._start_flusher = start_flusher
+        self.feeds: dict[RoomName, Feed] = {}
+        self.clients: dict[Client, None] = {}
+        """Clients that were greeted; bounded by `connections_max`."""
+        self._closing: dict[Client, float] = {}
+        """Clients that were told to go, with the time at which patience ends."""
+        self.is_draining = False
+        self.joins = JoinDesk(self.reattach, counters, settings.outbox_behind_bytes_max)
+        self.passes = PassScheduler(
+            counters, clock,
+            window_members_min=settings.window_members_min,
+            window_passes_per_s=settings.window_passes_per_s,
+            on_pass_over=self._on_pass_over,
+        )  # fmt: skip
+        self._pings = {form: framed(Ping(), form) for form in Form}
+
+    # --- a client's own frames ------------------------------------------------------------
+
+    def on_frame(self, client: Client, payload: bytes) -> None:
+        """Decide on one frame and carry it out; raises `PeerError`."""
+        client.heard = True
+        effect = client.session.handle(payload, self._clock())
+        if effect is not None:
+            self._perform(client, effect)
+
+    def _perform(self, client: Client, effect: Effect) -> None:
+        match effect:
+            case Submit():
+                self._submit(client, effect)
+            case Reply():
+                self.tell_refusal_counted(client, effect)
+            case Greet():
+                self._greet(client, effect)
+            case Enter():
+                self._enter(client, effect)
+            case Exit():
+                self._exit(client, effect)
+            case ReadHistory():
+                self._read_history(client, effect)
+
+    def tell_refusal_counted(self, client: Client, effect: Reply) -> None:
+        if isinstance(effect.message, Refused):
+            self._counters.refusals[effect.message.code] += 1
+        client.push(framed(effect.message, client.form))
+
+    def _greet(self, client: Client, greet: Greet) -> None:
+        """Identify the client and answer its hello, with its joins."""
+        hello, session = greet.hello, client.session
+        now_s = self._wall_clock()
+        author = self._identities.check_guest(hello.guest, now_s) if hello.guest else None
+        known = self._identities.check_session(hello.session) if hello.session else None
+        session.author = author or self._identities.new_author()
+        session.id = known.session if known is not None and known.author == session.author else self._identities.new_session()
+        name = clean_nickname(hello.name) if hello.name else Refusal.BAD_NAME
+        session.name = f"guest {session.author[-4:]}" if isinstance(name, Refusal) else name
+        self.clients[client] = None
+        self._heartbeat.add(client)
+        requests = [(place, request, self._feed(RoomName(request.room))) for place, request in greet.joins]
+        finish = partial(self._welcome, greet)
+        self.joins.ask(PendingJoins(client, requests, self._clock() + JOIN_WAIT_S, finish))
+
+    def _welcome(self, greet: Greet, pending: PendingJoins, answers: list[tuple[int, JoinAnswer]]) -> None:
+        client = pending.client
+        session = client.session
+        by_place = dict(answers) | dict(greet.refused)
+        welcome = Welcome(
+            v=PROTOCOL_VERSION,
+            server=self._settings.id,
+            session=self._identities.session_token(session.id, session.author),
+            guest=self._identities.guest_token(session.author, self._wall_clock()),
+            author=session.author,
+            name=session.name,
+            ping_ms=int(self._settings.ping_interval_s * 1000),
+            joins=[by_place[place] for place in sorted(by_place)],
+        )
+        client.push(framed(welcome, client.form))
+        self._catch_up(client)
+
+    def _enter(self, client: Client, enter: Enter) -> None:
+        feed = self._feed(RoomName(enter.request.room))
+        pending = PendingJoins(client, [(enter.n, enter.request, feed)], self._clock() + JOIN_WAIT_S, self._entered)
+        self.joins.ask(pending)
+
+    def _entered(self, pending: PendingJoins, answers: list[tuple[int, JoinAnswer]]) -> None:
+        client = pending.client
+        for _, answer in answers:
+            if isinstance(answer, Refused):
+                self._counters.refusals[answer.code] += 1
+            client.push(framed(answer, client.form))
+        self._catch_up(client)
+
+    def _catch_up(self, client: Client) -> None:
+        """Send what the joins promised; a blocked client's flusher does it when the socket takes more."""
+        if not client.is_blocked and not client.closing:
+            client.flush()
+
+    def _exit(self, client: Client, effect: Exit) -> None:
+        membership = client.memberships.get(effect.room)
+        feed = self.feeds.get(effect.room)
+        if membership is not None and feed is not None:
+            feed.remove(membership)
+        client.push(framed(effect.reply, client.form))
+
+    # --- commands and questions -------------------------------------------------------------
+
+    def _submit(self, client: Client, submit: Submit) -> None:
+        answer = partial(self._on_outcome, client, submit.n, submit.command)
+        refusal = self._router.publish(submit.command, answer)
+        if refusal is not None:
+            answer(refusal)
+
+    def _on_outcome(self, client: Client, n: int, command: PublishCommand, outcome: PublishAnswer) -> None:
+        """Tell the sender how its command ended, if it is still there."""
+        client.session.in_flight -= 1
+        room, message_id = command.room, command.id
+        reply: Ack | Refused | Unknown
+        match outcome:
+            case Committed():
+                self._counters.publishes["committed"] += 1
+                reply = Ack(n, room, message_id, outcome.epoch, outcome.offset, outcome.at, outcome.duplicate)
+            case CommandRefused():
+                self._counters.publishes["refused"] += 1
+                reply = self._refusal_of(outcome, n, room, message_id)
+            case OutcomeUnknown():
+                self._counters.publishes["unknown"] += 1
+                reply = Unknown(n, room, message_id, Refusal.UNAVAILABLE.kind.retry_after_ms)
+        if not client.closing:
+            client.push(framed(reply, client.form))
+
+    def _refusal_of(self, answer: CommandRefused, n: int, room: str, message_id: str = "") -> Refused:
+        self._counters.refusals[answer.code] += 1
+        kind = REFUSAL_BY_CODE.get(answer.code, Refusal.INTERNAL).kind
+        retry_after_ms = answer.retry_after_ms or kind.retry_after_ms
+        return Refused(n, kind.code, answer.message or kind.sentence, kind.temporary, retry_after_ms, room, message_id)
+
+    def _read_history(self, client: Client, effect: ReadHistory) -> None:
+        answer = partial(self._on_range, client, effect.n, effect.question.room)
+        refusal = self._router.read_range(effect.question, answer)
+        if refusal is not None:
+            answer(refusal)
+
+    def _on_range(self, client: Client, n: int, room: str, answer: RangeAnswer) -> None:
+        if client.closing:
+            return
+        if isinstance(answer, CommandRefused):
+            client.push(framed(self._refusal_of(answer, n, room), client.form))
+        else:
+            client.push(framed(page_of(answer, n, room, client.form), client.form))
+
+    # --- feeds --------------------------------------------------------------------------------
+
+    def _feed(self, room: RoomName) -> Feed:
+        feed = self.feeds.get(room)
+        if feed is None or feed.state is FeedState.REFUSED:
+            if feed is not None:
+                self._close_feed(feed)
+            feed = self.feeds[room] = Feed(room, self, self._clock)
+            feed.counts_members = not self.is_draining
+            self._router.open_feed(feed)
+        return feed
+
+    def _close_feed(self, feed: Feed) -> None:
+        self._router.close_feed(feed)
+        self.passes.forget(feed)
+        del self.feeds[feed.room]
+
+    def wake_pass(self, feed: Feed) -> None:
+        self.passes.wake(feed)
+
+    def on_attached(self, feed: Feed) -> None:
+        self.joins.on_attached(feed)
+
+    def reattach(self, feed: Feed) -> None:
+        self._counters.reattaches += 1
+        self._router.reattach(feed)
+
+    def _on_pass_over(self, feed: Feed) -> None:
+        if feed.is_joinable:
+            self.joins.on_joinable(feed)
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def start_flusher(self, client: Client) -> None:
+        self._start_flusher(client)
+
+    def on_too_slow(self, client: Client) -> None:
+        self._counters.slow_closed += 1
+        self.close(client, CloseCode.SLOW, "this reader fell too far behind; reconnect and resume")
+
+    def on_transport_lost(self, client: Client) -> None:
+        """The stream is dead: books at once; its reading task ends by itself."""
+        self.forget(client)
+        client.transport.close()
+
+    def close(self, client: Client, code: CloseCode, reason: str) -> None:
+        """Say goodbye: nothing follows but the close frame, and a deadline ends the waiting."""
+        if client.closing:
+            return
+        self.forget(client)
+        self._counters.closed[str(int(code))] += 1
+        self._closing[client] = self._clock() + CLOSE_GRACE_S
+        client.push(close_frame(code, reason))
+
+    def forget(self, client: Client) -> None:
+        """Take a client out of every book; idempotent."""
+        client.closing = True
+        for membership in list(client.memberships.values()):
+            self.feeds[RoomName(membership.stream.room)].remove(membership)
+        self._heartbeat.remove(client)
+        self.clients.pop(client, None)
+
+    def ended(self, client: Client) -> None:
+        """The connection's task is over."""
+        self.forget(client)
+        self._closing.pop(client, None)
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Four times a second: end what has waited long enough."""
+        now = self._clock()
+        self.joins.expire(now)
+        for client in [client for client, deadline in self._closing.items() if deadline <= now]:
+            del self._closing[client]
+            client.transport.abort()
+
+    def tick_feeds(self) -> None:
+        """Once a second: tell readers of rooms out of reach, let go of empty rooms."""
+        now = self._clock()
+        for feed in list(self.feeds.values()):
+            if feed.state is FeedState.DETACHED and now - feed.detached_since >= STALE_AFTER_S:
+                feed.mark_stale()
+            if (
+                feed.member_count() == 0
+                and now - feed.empty_since >= self._settings.feed_linger_s
+                and not self.joins.is_waited_for(feed)
+            ):
+                self._close_feed(feed)
+
+    def tick_heartbeat(self) -> list[tuple[Client, bytes]]:
+        """Once a second: end the silent; who is to be pinged now, with the frame to push."""
+        due, silent = self._heartbeat.tick()
+        for client in silent:
+            self._counters.silent_closed += 1
+            self.close(client, CloseCode.NO_PONG, "no answer to a ping; reconnect and resume")
+        return [(client, self._pings[client.form]) for client in due]
+
+
+def page_of(answer: Range, n: int, room: str, form: Form) -> Page:
+    """A range read as the client's page; events stay the bytes they are."""
+    if form is Form.MSGPACK:
+        events = [msgspec.Raw(node_frame.frame) for node_frame in answer.frames]
+    else:
+        events = [msgspec.Raw(recode_event(node_frame.frame)) for node_frame in answer.frames]
+    return Page(n, room, answer.epoch, answer.offset, events, answer.more)

@@ -1,0 +1,235 @@
+"""A gateway at work: the tasks around its books, and the life of one connection.
+
+`run_gateway` owns every task: the accept loop, one task per connection, one flusher per
+client that is behind, the pass scheduler, the clock.  It returns when the gateway has
+drained.  The boundary of one connection is in gateway/accept.py.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from gateway.accept import Admission, accept_forever
+from gateway.client import Client
+from gateway.drain import reconnect_slots
+from gateway.feed import framed
+from gateway.gateway import Gateway
+from gateway.heartbeat import Heartbeat
+from gateway.identity import Identities
+from gateway.rules import session_rules
+from gateway.session import Session, refused
+from gateway.upgrade import PeerGone, UpgradeRefused, UpgradeRules, upgrade
+from gateway.websocket import PeerClosed, WebSocketReader
+from runtime.lifecycle import Lifecycle
+from runtime.metrics import GatewayCounters
+from runtime.schema import GatewaySettings, RoomSettings
+from runtime.transport import Listener, Network, Transport
+from shard_router.ports import Router
+from wire.client_codec import Form
+from wire.client_messages import Goaway
+from wire.codes import CloseCode, Refusal
+from wire.errors import PeerError
+
+TICK_S = 0.25
+_PINGS_PER_CHECKPOINT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """What a gateway is given; nothing in it is global."""
+
+    settings: GatewaySettings
+    rooms: RoomSettings
+    network: Network
+    router: Router
+    guest_key: bytes
+    rng: Random
+    log: FilteringBoundLogger
+    counters: GatewayCounters
+    lifecycle: Lifecycle
+
+
+async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve until the lifecycle drains; then send everyone elsewhere, and return.
+
+    Reports its listener when clients can connect.  Raises `OSError` when the address cannot
+    be bound.
+    """
+    settings = parts.settings
+    listener = await parts.network.listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
+    async with trio.open_nursery() as nursery:
+        server = GatewayServer(parts, nursery)
+        nursery.start_soon(server.gateway.passes.run)
+        nursery.start_soon(server.keep_time)
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(server.accept, listener)
+            task_status.started(listener)
+            await parts.lifecycle.wait_drain()
+            accepting.cancel_scope.cancel()
+        listener.close()
+        await server.drain()
+        nursery.cancel_scope.cancel()
+
+
+class GatewayServer:
+    """The I/O side of one gateway."""
+
+    def __init__(self, parts: GatewayParts, connection_nursery: trio.Nursery) -> None:
+        settings = parts.settings
+        self._parts = parts
+        self._nursery = connection_nursery
+        self._rules = session_rules(settings, parts.rooms)
+        self._admission = Admission(
+            connections_max=settings.connections_max,
+            connections_soft_max=settings.connections_soft_max,
+            handshakes_pending_max=settings.handshakes_pending_max,
+        )
+        self._upgrade_rules = UpgradeRules(
+            origins=tuple(settings.origins), deadline_s=settings.handshake_deadline_s, busy=lambda: self._admission.is_full
+        )
+        self.gateway = Gateway(
+            settings,
+            router=parts.router,
+            identities=Identities(parts.guest_key, parts.rng),
+            heartbeat=Heartbeat(settings.ping_interval_s, settings.pong_timeout_s, parts.rng),
+            counters=parts.counters,
+            clock=trio.current_time,
+            wall_clock=parts.lifecycle.wall_clock,
+            start_flusher=lambda client: connection_nursery.start_soon(self._flush, client),
+        )
+
+    async def accept(self, listener: Listener) -> None:
+        await accept_forever(
+            listener, self._serve, self._nursery,
+            admission=self._admission, log=self._parts.log, counters=self._parts.counters,
+        )  # fmt: skip
+
+    # --- one connection --------------------------------------------------------------------
+
+    async def _serve(self, transport: Transport) -> None:
+        """From the first byte to the last.  Ends with the transport closed, whatever happened."""
+        counters = self._parts.counters
+        try:
+            upgraded = await upgrade(transport, self._upgrade_rules)
+        except UpgradeRefused as refusal:
+            counters.handshake_refusals[refusal.reason] += 1
+            return
+        except (PeerGone, trio.ClosedResourceError):
+            counters.handshake_refusals["peer_gone"] += 1
+            return
+        finally:
+            self._admission.handshake_over()
+        client = Client(transport, upgraded.form, Session(upgraded.form, self._rules), self.gateway)
+        reader = WebSocketReader(
+            transport, upgraded.form, upgraded.leftover,
+            frame_bytes_max=self._parts.settings.frame_bytes_max, push=client.push,
+        )  # fmt: skip
+        try:
+            await self._converse(client, reader)
+        finally:
+            self.gateway.ended(client)
+
+    async def _converse(self, client: Client, reader: WebSocketReader) -> None:
+        """Read until one side ends it; a broken protocol is told once."""
+        try:
+            if self._admission.is_busy:
+                self._turn_away(client)
+            else:
+                await self._read(client, reader)
+        except PeerError as error:
+            self._parts.counters.protocol_errors[str(int(error.code))] += 1
+            self.gateway.close(client, error.code, error.message)
+        except PeerClosed as closed:
+            self._parts.counters.closed[str(closed.code)] += 1
+            self.gateway.forget(client)
+        except (PeerGone, trio.ClosedResourceError):
+            self.gateway.forget(client)
+            return
+        await self._discard(client)
+
+    async def _read(self, client: Client, reader: WebSocketReader) -> None:
+        with trio.move_on_after(self._parts.settings.handshake_deadline_s):
+            self.gateway.on_frame(client, await reader.receive())
+        if not client.session.greeted:
+            raise PeerError(CloseCode.NO_HELLO, f"no hello within {self._parts.settings.handshake_deadline_s:g} s")
+        on_frame, receive = self.gateway.on_frame, reader.receive
+        while not client.closing:
+            on_frame(client, await receive())
+
+    def _turn_away(self, client: Client) -> None:
+        """Beyond the soft budget: a browser's script cannot read a 503, but it can read a frame."""
+        retry_after_ms = self._parts.rng.randrange(1000, 10_000)
+        client.push(framed(refused(Refusal.BUSY, retry_after_ms=retry_after_ms), client.form))
+        self.gateway.close(client, CloseCode.BUSY, "the server takes no more connections now")
+
+    async def _discard(self, client: Client) -> None:
+        """Read and drop until the peer is gone, so that unread bytes do not reset the close frame away."""
+        transport = client.transport
+        with trio.move_on_after(2 * TICK_S + self._grace_s(client)):
+            try:
+                while True:
+                    try:
+                        if not transport.try_recv(65536):
+                            return
+                    except BlockingIOError:
+                        await transport.wait_readable()
+                    else:
+                        await trio.lowlevel.checkpoint()
+            except (OSError, trio.ClosedResourceError):
+                return
+
+    def _grace_s(self, client: Client) -> float:
+        return self._parts.settings.drain_deadline_s if client.is_blocked else 2.0
+
+    async def _flush(self, client: Client) -> None:
+        """The one writer of a client that is behind, until nothing waits any more."""
+        try:
+            while client.is_blocked:
+                await client.transport.wait_writable()
+                if client.flush():
+                    return
+        except trio.ClosedResourceError:
+            return
+
+    # --- time and leaving ----------------------------------------------------------------------
+
+    async def keep_time(self) -> None:
+        """The gateway's clock: four ticks a second, feeds and heartbeats once a second."""
+        ticks = 0
+        while True:
+            await trio.sleep(TICK_S)
+            ticks += 1
+            self.gateway.tick()
+            if ticks % 4 == 0:
+                self.gateway.tick_feeds()
+                for place, (client, ping) in enumerate(self.gateway.tick_heartbeat()):
+                    if not client.is_blocked and not client.closing:
+                        client.push(ping)
+                    if place % _PINGS_PER_CHECKPOINT == 0:
+                        await trio.lowlevel.checkpoint()
+
+    async def drain(self) -> None:
+        """Tell everyone where and when to go, wait until they have gone, close who stayed."""
+        gateway, deadline_s = self.gateway, self._parts.settings.drain_deadline_s
+        gateway.is_draining = True
+        for feed in gateway.feeds.values():
+            feed.counts_members = False
+        deadline_ms = int(deadline_s * 1000)
+        for retry_after_ms, group in reconnect_slots(list(gateway.clients), deadline_s):
+            frames = {form: framed(Goaway(deadline_ms, retry_after_ms), form) for form in Form}
+            for client in group:
+                if not client.closing:
+                    client.push(frames[client.form])
+            await trio.lowlevel.checkpoint()
+        with trio.move_on_after(deadline_s):
+            while gateway.clients:
+                await trio.sleep(TICK_S)
+        for client in list(gateway.clients):
+            gateway.close(client, CloseCode.DRAIN, "this server is leaving; reconnect anywhere")
+        with trio.move_on_after(1.0):
+            while self._admission.connections_open:
+                await trio.sleep(TICK_S / 5)
+
+

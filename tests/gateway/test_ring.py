@@ -1,0 +1,109 @@
+"""The ring: sequences, runs, cursors, bounds."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.ring import Ring, payload_of
+from tests.support.gateway_fakes import event_payload
+from wire.client_codec import Form, encode
+from wire.client_messages import Reset
+from wire.frames import OPCODE_BINARY, frame
+from wire.limits import FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
+
+
+def filled(count: int, offset: int = 0, now: float = 0.0) -> Ring:
+    ring = Ring(offset)
+    for place in range(1, count + 1):
+        ring.append_event(event_payload(offset + place), now)
+    return ring
+
+
+@given(st.integers(0, 70_000))
+def test_the_payload_of_a_frame_is_what_was_framed(size: int) -> None:
+    payload = bytes(size)
+    assert payload_of(frame(OPCODE_BINARY, payload)) == payload
+
+
+def test_offsets_are_a_constant_away_from_sequences_within_a_run() -> None:
+    ring = filled(5, offset=100)
+    assert ring.head == 5
+    assert ring.head_offset == 105
+    assert ring.sequence_of(103) == 3
+    assert ring.sequence_of(99) is None
+
+
+def test_a_mark_starts_a_run_with_its_own_offsets() -> None:
+    ring = filled(3, offset=10)
+    ring.append_mark(encode(Reset("town/square", "e2", 0), Form.MSGPACK), 0, 0.0)
+    assert ring.head_offset == 0
+    assert ring.oldest_cursor() == 4
+    ring.append_event(event_payload(1), 0.0)
+    assert ring.head_offset == 1
+    assert ring.sequence_of(1) == 5
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=60), st.data())
+def test_joined_frames_are_exactly_those_between_two_cursors(sizes: list[int], data: st.DataObject) -> None:
+    ring = Ring(0)
+    frames = []
+    for size in sizes:
+        ring.append_event(bytes(size), 0.0)
+        frames.append(frame(OPCODE_BINARY, bytes(size)))
+    cursor = data.draw(st.integers(0, len(sizes) - 1))
+    end = data.draw(st.integers(cursor + 1, len(sizes)))
+    assert ring.joined(Form.MSGPACK, cursor, end) == b"".join(frames[cursor:end])
+    assert ring.bytes_between(cursor, end) == sum(map(len, frames[cursor:end]))
+    bound = data.draw(st.integers(1, 2000))
+    reached = ring.reach(cursor, end, bound)
+    assert cursor < reached <= end
+    assert reached == cursor + 1 or ring.bytes_between(cursor, reached) <= bound
+    assert reached == end or ring.bytes_between(cursor, reached + 1) > bound
+
+
+def test_the_json_form_carries_the_same_events() -> None:
+    ring = filled(2)
+    joined = ring.joined(Form.JSON, 0, 2)
+    first_length = len(ring.joined(Form.JSON, 0, 1))
+    assert joined[:first_length] == ring.joined(Form.JSON, 0, 1)
+    assert msgspec.json.decode(payload_of(ring.joined(Form.JSON, 1, 2)))["offset"] == 2
+
+
+def test_a_removed_event_leaves_every_form_and_the_account_stays_right() -> None:
+    ring = filled(3)
+    assert b"hello" in ring.joined(Form.JSON, 1, 2)
+    ring.replace(2, event_payload(2, text=""))
+    assert b"hello" not in ring.joined(Form.JSON, 1, 2)
+    assert b"hello" not in ring.joined(Form.MSGPACK, 1, 2)
+    assert ring.bytes_between(0, 3) == len(ring.joined(Form.MSGPACK, 0, 3)) == ring.bytes_held()
+
+
+def test_replacing_what_is_not_held_changes_nothing() -> None:
+    ring = filled(3, offset=10)
+    before = ring.joined(Form.MSGPACK, 0, 3)
+    for offset in (5, 10, 14):
+        ring.replace(offset, b"x")
+    assert ring.joined(Form.MSGPACK, 0, 3) == before
+
+
+def test_the_ring_keeps_the_promised_events_however_old() -> None:
+    ring = Ring(0)
+    for place in range(1, 3 * FEED_RING_EVENTS_MAX):
+        ring.append_event(event_payload(place), now=place * FEED_RING_AGE_S)
+    assert ring.head - ring.first + 1 >= FEED_RING_EVENTS_MAX
+    assert ring.head - ring.first + 1 < 2 * FEED_RING_EVENTS_MAX
+
+
+def test_the_ring_keeps_recent_events_beyond_the_promised_count() -> None:
+    ring = filled(2 * FEED_RING_EVENTS_MAX)
+    assert ring.first == 1
+
+
+def test_bytes_bound_the_ring_whatever_its_age() -> None:
+    ring = Ring(0)
+    for _ in range(40):
+        ring.append_event(bytes(FEED_RING_BYTES_MAX // 10), 0.0)
+    assert ring.bytes_held() <= FEED_RING_BYTES_MAX * 9 // 8 + FEED_RING_BYTES_MAX // 10
+    assert not ring.holds_after(0)
+    assert ring.holds_after(ring.first - 1)
+    assert ring.bytes_between(ring.first - 1, ring.head) == ring.bytes_held()
