@@ -16,8 +16,8 @@ from wire.client_messages import (
     SUBPROTOCOL_MSGPACK,
     AnyClientMessage,
     AnyServerMessage,
-    ServerMessage,
     ClientMessage,
+    ServerMessage,
 )
 from wire.codes import CloseCode, Refusal
 from wire.errors import PeerError
@@ -46,10 +46,10 @@ class _Envelope(msgspec.Struct):
     n: int = 0
 
 
-_MSGPACK_CLIENT: Final = msgspec.msgpack.Decoder(AnyClientMessage)
-_JSON_CLIENT: Final = msgspec.json.Decoder(AnyClientMessage)
-_MSGPACK_SERVER: Final = msgspec.msgpack.Decoder(AnyServerMessage)
-_JSON_SERVER: Final = msgspec.json.Decoder(AnyServerMessage)
+_MSGPACK_CLIENT: Final[msgspec.msgpack.Decoder[AnyClientMessage]] = msgspec.msgpack.Decoder(AnyClientMessage)
+_JSON_CLIENT: Final[msgspec.json.Decoder[AnyClientMessage]] = msgspec.json.Decoder(AnyClientMessage)
+_MSGPACK_SERVER: Final[msgspec.msgpack.Decoder[AnyServerMessage]] = msgspec.msgpack.Decoder(AnyServerMessage)
+_JSON_SERVER: Final[msgspec.json.Decoder[AnyServerMessage]] = msgspec.json.Decoder(AnyServerMessage)
 _MSGPACK_ENVELOPE: Final = msgspec.msgpack.Decoder(_Envelope)
 _JSON_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _MSGPACK_ENCODER: Final = msgspec.msgpack.Encoder()
@@ -57,6 +57,9 @@ _JSON_ENCODER: Final = msgspec.json.Encoder()
 
 _KNOWN_TAGS: Final = frozenset(
     str(kind.__struct_config__.tag) for kind in ClientMessage.__subclasses__()
+)
+_KNOWN_SERVER_TAGS: Final = frozenset(
+    str(kind.__struct_config__.tag) for kind in ServerMessage.__subclasses__()
 )
 
 # What msgspec raises on hostile bytes, found by fuzzing: its own errors, a RecursionError on
@@ -99,6 +102,15 @@ def decode_server_message(data: bytes, form: Form) -> AnyServerMessage:
         return decoder.decode(data)
     except _DECODE_ERRORS as error:
         raise PeerError(CloseCode.BAD_REQUEST, f"frame of {len(data)} bytes is no server message: {error}") from error
+
+
+def is_unknown_server_kind(data: bytes, form: Form) -> bool:
+    """Whether this is a message of a newer server, of a kind to be ignored, rather than a broken one."""
+    envelope_decoder = _MSGPACK_ENVELOPE if form is Form.MSGPACK else _JSON_ENVELOPE
+    try:
+        return envelope_decoder.decode(data).t not in _KNOWN_SERVER_TAGS
+    except _DECODE_ERRORS:
+        return False
 
 
 def encode(message: ClientMessage | ServerMessage, form: Form) -> bytes:

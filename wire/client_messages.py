@@ -65,7 +65,7 @@ class JoinRequest(Struct, forbid_unknown_fields=True, frozen=True):
     limit: Annotated[int, Meta(ge=0, le=HISTORY_EVENTS_MAX)] = JOIN_HISTORY_EVENTS_DEFAULT
 
 
-class Hello(ClientMessage, tag="hello"):
+class Hello(ClientMessage, tag="hello", frozen=True):
     """The first message of a connection: who speaks, and the rooms to enter, in one round trip."""
 
     v: Annotated[int, Meta(ge=0, le=1000)]
@@ -76,7 +76,7 @@ class Hello(ClientMessage, tag="hello"):
     joins: Annotated[list[JoinRequest], Meta(max_length=JOINS_PER_HELLO_MAX)] = []
 
 
-class Join(ClientMessage, tag="join"):
+class Join(ClientMessage, tag="join", frozen=True):
     """Enter one more room."""
 
     n: RequestNumber
@@ -85,14 +85,14 @@ class Join(ClientMessage, tag="join"):
     limit: Annotated[int, Meta(ge=0, le=HISTORY_EVENTS_MAX)] = JOIN_HISTORY_EVENTS_DEFAULT
 
 
-class Leave(ClientMessage, tag="leave"):
+class Leave(ClientMessage, tag="leave", frozen=True):
     """Leave a room.  Never refused for being too fast: refusing it would add load."""
 
     n: RequestNumber
     room: RoomField
 
 
-class Publish(ClientMessage, tag="publish"):
+class Publish(ClientMessage, tag="publish", frozen=True):
     """Say `text` in a room.  A retry carries the same `id` and gets the first one's position."""
 
     n: RequestNumber
@@ -101,7 +101,7 @@ class Publish(ClientMessage, tag="publish"):
     text: TextField
 
 
-class Edit(ClientMessage, tag="edit"):
+class Edit(ClientMessage, tag="edit", frozen=True):
     """Replace the text of one's own message at offset `target`."""
 
     n: RequestNumber
@@ -111,7 +111,7 @@ class Edit(ClientMessage, tag="edit"):
     text: TextField
 
 
-class Delete(ClientMessage, tag="delete"):
+class Delete(ClientMessage, tag="delete", frozen=True):
     """Remove one's own message at offset `target`: its text is erased, its place is kept."""
 
     n: RequestNumber
@@ -120,7 +120,7 @@ class Delete(ClientMessage, tag="delete"):
     target: OffsetField
 
 
-class History(ClientMessage, tag="history"):
+class History(ClientMessage, tag="history", frozen=True):
     """Read kept events: those after an offset, or those before one; the latest when neither is given."""
 
     n: RequestNumber
@@ -131,14 +131,14 @@ class History(ClientMessage, tag="history"):
     limit: Annotated[int, Meta(ge=1, le=HISTORY_EVENTS_MAX)] = JOIN_HISTORY_EVENTS_DEFAULT
 
 
-class Rename(ClientMessage, tag="rename"):
+class Rename(ClientMessage, tag="rename", frozen=True):
     """Speak under another name from the next message on."""
 
     n: RequestNumber
     name: NameField
 
 
-class Pong(ClientMessage, tag="pong"):
+class Pong(ClientMessage, tag="pong", frozen=True):
     """Answer to a ping; `seen` gives the last offset processed in each room."""
 
     seen: Annotated[dict[RoomField, OffsetField], Meta(max_length=ROOMS_PER_CLIENT_MAX)] = {}
@@ -151,7 +151,7 @@ class ServerMessage(Struct, tag_field="t", frozen=True, omit_defaults=True):
     """Base of what a gateway may say."""
 
 
-class Refused(ServerMessage, tag="refused"):
+class Refused(ServerMessage, tag="refused", frozen=True):
     """An expected no.  The request was not carried out and never will be, unless it is sent again."""
 
     n: int
@@ -163,7 +163,7 @@ class Refused(ServerMessage, tag="refused"):
     id: str = ""
 
 
-class Joined(ServerMessage, tag="joined"):
+class Joined(ServerMessage, tag="joined", frozen=True):
     """The reader is in the room.  The events `since` + 1 up to `offset` follow as event frames, then live ones.
 
     `asked`: the join carried a position.  `recovered`: nothing after that position is
@@ -182,7 +182,7 @@ class Joined(ServerMessage, tag="joined"):
     present: int = 0
 
 
-class Welcome(ServerMessage, tag="welcome"):
+class Welcome(ServerMessage, tag="welcome", frozen=True):
     """Answer to hello.  `guest` and `session` are signed; present them again when coming back."""
 
     v: int
@@ -195,21 +195,21 @@ class Welcome(ServerMessage, tag="welcome"):
     joins: list[Joined | Refused] = []
 
 
-class Left(ServerMessage, tag="left"):
+class Left(ServerMessage, tag="left", frozen=True):
     """The room was left: no event of it follows."""
 
     n: int
     room: str
 
 
-class Renamed(ServerMessage, tag="renamed"):
+class Renamed(ServerMessage, tag="renamed", frozen=True):
     """The name under which this client speaks from now on."""
 
     n: int
     name: str
 
 
-class Ack(ServerMessage, tag="ack"):
+class Ack(ServerMessage, tag="ack", frozen=True):
     """Published and kept, at this place.  `duplicate`: the id was known, this is the first one's place."""
 
     n: int
@@ -221,7 +221,7 @@ class Ack(ServerMessage, tag="ack"):
     duplicate: bool = False
 
 
-class Unknown(ServerMessage, tag="unknown"):
+class Unknown(ServerMessage, tag="unknown", frozen=True):
     """The publish happened once or not at all: send it again with the same id."""
 
     n: int
@@ -230,7 +230,7 @@ class Unknown(ServerMessage, tag="unknown"):
     retry_after_ms: int = 0
 
 
-class Event(ServerMessage, tag="event"):
+class Event(ServerMessage, tag="event", frozen=True):
     """One entry of a room's log.
 
     `kind` is ``message``, ``edit``, ``delete`` or ``epoch``; `at` is milliseconds since 1970,
@@ -251,7 +251,7 @@ class Event(ServerMessage, tag="event"):
     removed: str = ""
 
 
-class Page(ServerMessage, tag="page"):
+class Page(ServerMessage, tag="page", frozen=True):
     """Answer to history: `events` in order of offset; `offset` is the room's head; `more` says there is more that way."""
 
     n: int
@@ -262,28 +262,28 @@ class Page(ServerMessage, tag="page"):
     more: bool = False
 
 
-class Hide(ServerMessage, tag="hide"):
+class Hide(ServerMessage, tag="hide", frozen=True):
     """A message was removed: stop showing it now.  The event that says so follows in its place."""
 
     room: str
     offset: int
 
 
-class Count(ServerMessage, tag="count"):
+class Count(ServerMessage, tag="count", frozen=True):
     """How many are in the room.  A signal: conflated, at most four a second, without an offset."""
 
     room: str
     present: int
 
 
-class Stale(ServerMessage, tag="stale"):
+class Stale(ServerMessage, tag="stale", frozen=True):
     """Whether the room's shard is out of reach: what is shown may be behind."""
 
     room: str
     stale: bool
 
 
-class Reset(ServerMessage, tag="reset"):
+class Reset(ServerMessage, tag="reset", frozen=True):
     """The room's log is another one now.  Forget the old position; events after `offset` of the new epoch follow."""
 
     room: str
@@ -292,7 +292,7 @@ class Reset(ServerMessage, tag="reset"):
     reason: str = ""
 
 
-class Skipped(ServerMessage, tag="skipped"):
+class Skipped(ServerMessage, tag="skipped", frozen=True):
     """The events `first` to `last` were not sent to this reader; history can fetch them."""
 
     room: str
@@ -300,11 +300,11 @@ class Skipped(ServerMessage, tag="skipped"):
     last: int
 
 
-class Ping(ServerMessage, tag="ping"):
+class Ping(ServerMessage, tag="ping", frozen=True):
     """Are you there?  Any traffic answers; a pong says how far the reader is."""
 
 
-class Goaway(ServerMessage, tag="goaway"):
+class Goaway(ServerMessage, tag="goaway", frozen=True):
     """This server is leaving.  Open the next connection after `retry_after_ms`, then close this one, before `deadline_ms`."""
 
     deadline_ms: int
@@ -312,5 +312,6 @@ class Goaway(ServerMessage, tag="goaway"):
 
 
 AnyServerMessage = (
-    Welcome | Refused | Joined | Left | Renamed | Ack | Unknown | Event | Page | Hide | Count | Stale | Reset | Skipped | Ping | Goaway
+    Welcome | Refused | Joined | Left | Renamed | Ack | Unknown | Page
+    | Event | Hide | Count | Stale | Reset | Skipped | Ping | Goaway
 )

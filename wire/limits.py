@@ -83,10 +83,26 @@ ROOMS_LOADED_MAX = 10_000
 ROOM_PENDING_EVENTS_MAX = 10_000
 EDITS_PER_MESSAGE_MAX = 20
 
+# --- one shard -----------------------------------------------------------------------------------
+# What publishers of all rooms may have decided and not yet committed, in bytes of text and
+# bookkeeping; above it a publish is refused as busy.
+SHARD_PENDING_BYTES_MAX = 64 * 1024 * 1024
+# Commands that wait for one room to be loaded; above it they are refused as busy.
+LOADING_COMMANDS_MAX = 1000
+ROOMS_LOADING_MAX = 2000
+READS_WAITING_MAX = 1000
+RELOAD_INTERVAL_S = 1.0
+# A busy room is trimmed in the journal once in so many events.
+RETENTION_EVERY_EVENTS = 1000
+LINKS_PER_SHARD_MAX = 256
+
 # --- links ---------------------------------------------------------------------------------------
 LINK_FRAME_BYTES_MAX = 8 * 1024 * 1024
 LINK_UP_BYTES_MAX = 4 * 1024 * 1024
 LINK_DOWN_BYTES_MAX = 4 * 1024 * 1024
+# What events and replies with history may fill of a down-link; the rest is kept for answers to
+# publishers and for `Reattach`, so that a link full of events can still say so.
+LINK_DOWN_EVENTS_BYTES_MAX = 3 * 1024 * 1024
 LINK_REQUESTS_MAX = 20_000
 LINK_PING_INTERVAL_S = 1.0
 LINK_DEAD_AFTER_S = 5.0
@@ -96,16 +112,50 @@ MEMBERS_REPORT_INTERVAL_S = 2.0
 # A sum that was not renewed for three intervals is dropped (DESIGN, section 10).
 MEMBERS_SUM_EXPIRES_S = 3 * MEMBERS_REPORT_INTERVAL_S
 SIGNALS_PER_S_MAX = 4.0
+# Full jitter up to 0.1 s, doubling to 2 s: people's publishes wait PUBLISH_WAIT_S for a shard that
+# restarts, and 64 gateways that knock every 2 s cost it nothing.
+LINK_RETRY_BASE_S = 0.1
+LINK_RETRY_CAP_S = 2.0
+# Text that one router holds for one shard until it is answered, in characters: with
+# LINK_REQUESTS_MAX commands of 128 letters there is room for half as much again.
+LINK_HELD_CHARS_MAX = 4 * 1024 * 1024
+MOVED_RETRY_S = 0.25
+# A feed asks for its room at most once in this time: a full down-link must not be filled by replies to `Reattach`.
+ATTACH_AGAIN_S = 0.25
+ROUTER_TICK_S = 0.05
 
 # --- commit ------------------------------------------------------------------------------------------
 COMMIT_WRITES_MAX = 500
 COMMIT_BYTES_MAX = 256 * 1024
+# What one room may put into one group while others wait: a hot room cannot fill it alone.
+COMMIT_ROOM_BYTES_MAX = COMMIT_BYTES_MAX // 4
 COMMIT_DEADLINE_S = 5.0
+# A journal that cannot be reached is asked again after up to 0.1 s, doubling to 2 s.
+CLAIM_RETRY_BASE_S = 0.1
+CLAIM_RETRY_CAP_S = 2.0
+# So long without a write, the journal tidies up (SQLite: empties its write-ahead log).
+JOURNAL_IDLE_AFTER_S = 1.0
 
 # --- reconnecting ------------------------------------------------------------------------------------
 RECONNECT_BASE_S = 0.5
 RECONNECT_CAP_S = 20.0
+# A handshake that never opened is tried again after a random time between these: the server is
+# down or over its hard budget, and could not say when to come back.
+RECONNECT_UNOPENED_MIN_S = 1.0
+RECONNECT_UNOPENED_MAX_S = 10.0
 DRAIN_DEADLINE_S = 10.0
+
+# --- the Python client ---------------------------------------------------------------------------------
+# The largest message of a gateway is a page of history; in JSON each of its bytes may be escaped.
+SERVER_MESSAGE_BYTES_MAX = 4 * HISTORY_BYTES_MAX
+# Longer than PUBLISH_WAIT_S: the gateway's own answer comes first unless the connection is lost.
+CLIENT_REQUEST_WAIT_S = 30.0
+CLIENT_REQUESTS_MAX = 256
+CLIENT_OUTGOING_MESSAGES_MAX = 1000
+CLIENT_UPDATES_WAITING_MAX = 10_000
+CLIENT_UPDATES_BYTES_MAX = 8 * 1024 * 1024
+# A gap that was not announced is repaired so often on one connection, then the connection is at fault.
+CLIENT_REPAIRS_PER_CONNECTION_MAX = 3
 
 # --- cluster -----------------------------------------------------------------------------------------
 SLOT_COUNT = 4096

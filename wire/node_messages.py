@@ -6,6 +6,8 @@ decode is a bug or another version: `PeerError`, and the link ends.
 New fields go last and have a default: then version N reads N-1 and the reverse.
 """
 
+from hashlib import blake2b
+
 import msgspec
 from msgspec import Struct
 
@@ -37,10 +39,15 @@ class NodeFrame(Struct, array_like=True, frozen=True):
     frame: bytes
 
 
+def author_tag(author: str) -> int:
+    """The 32 bits under which an author's events travel between shards and gateways."""
+    return int.from_bytes(blake2b(author.encode(), digest_size=4).digest(), "big")
+
+
 # --- link handshake (runtime/link.py) ---------------------------------------------------
 
 
-class LinkChallenge(NodeMessage, tag=1):
+class LinkChallenge(NodeMessage, tag=1, frozen=True):
     """Server's first word: its versions and a nonce to be signed with the shared secret."""
 
     version: int
@@ -48,7 +55,7 @@ class LinkChallenge(NodeMessage, tag=1):
     nonce: bytes
 
 
-class LinkHello(NodeMessage, tag=2):
+class LinkHello(NodeMessage, tag=2, frozen=True):
     """Client's answer: who it is, its own nonce, and the proof over both."""
 
     version: int
@@ -58,7 +65,7 @@ class LinkHello(NodeMessage, tag=2):
     proof: bytes
 
 
-class LinkWelcome(NodeMessage, tag=3):
+class LinkWelcome(NodeMessage, tag=3, frozen=True):
     """Server's proof: it knows the secret too.  `map_version` is the slot map it follows."""
 
     version: int
@@ -67,26 +74,26 @@ class LinkWelcome(NodeMessage, tag=3):
     map_version: int = 0
 
 
-class LinkRefused(NodeMessage, tag=4):
+class LinkRefused(NodeMessage, tag=4, frozen=True):
     """Why the link is not opened, for the operator's log."""
 
     reason: str
 
 
-class LinkPing(NodeMessage, tag=5):
+class LinkPing(NodeMessage, tag=5, frozen=True):
     """Heartbeat; `sent` is the sender's clock and comes back untouched."""
 
     sent: float
 
 
-class LinkPong(NodeMessage, tag=6):
+class LinkPong(NodeMessage, tag=6, frozen=True):
     sent: float
 
 
 # --- gateway to shard ----------------------------------------------------------------------
 
 
-class Attach(NodeMessage, tag=10):
+class Attach(NodeMessage, tag=10, frozen=True):
     """Open a feed of a room; answered by `Attached` or `AttachRefused` with the same generation.
 
     `epoch` "" means "from the recent tail"; else the feed has all up to `offset` of that
@@ -101,18 +108,18 @@ class Attach(NodeMessage, tag=10):
     members: int = 0
 
 
-class Detach(NodeMessage, tag=11):
+class Detach(NodeMessage, tag=11, frozen=True):
     room: str
     generation: int
 
 
-class Members(NodeMessage, tag=12):
+class Members(NodeMessage, tag=12, frozen=True):
     """How many sessions this gateway has in each of these rooms now: a sum, never people."""
 
     counts: list[tuple[str, int]]
 
 
-class PublishCommand(NodeMessage, tag=13):
+class PublishCommand(NodeMessage, tag=13, frozen=True):
     """Something a person wants in the log: kind ``message``, ``edit`` or ``delete``.
 
     `request` is unique per link; answered by `Committed`, `CommandRefused` or `OutcomeUnknown`.
@@ -128,7 +135,7 @@ class PublishCommand(NodeMessage, tag=13):
     target: int = 0
 
 
-class RangeRead(NodeMessage, tag=14):
+class RangeRead(NodeMessage, tag=14, frozen=True):
     """Read events after `after`, or before `before` (0: the head); answered by `Range` or `CommandRefused`."""
 
     request: int
@@ -142,7 +149,7 @@ class RangeRead(NodeMessage, tag=14):
 # --- shard to gateway -------------------------------------------------------------------------
 
 
-class Attached(NodeMessage, tag=20):
+class Attached(NodeMessage, tag=20, frozen=True):
     """The feed is open: `frames` are the events `since` + 1 to `offset`; batches follow from `offset` + 1.
 
     `resumed`: the frames continue the feed's own position without a gap.  Else `reason`
@@ -163,7 +170,7 @@ class Attached(NodeMessage, tag=20):
     present: int = 0
 
 
-class AttachRefused(NodeMessage, tag=21):
+class AttachRefused(NodeMessage, tag=21, frozen=True):
     room: str
     generation: int
     code: str
@@ -171,7 +178,7 @@ class AttachRefused(NodeMessage, tag=21):
     retry_after_ms: int = 0
 
 
-class Batch(NodeMessage, tag=22):
+class Batch(NodeMessage, tag=22, frozen=True):
     """Events of one room, in order and without a gap: the first continues what was sent before.
 
     `chain` is the first 8 bytes of the chain at the last of them.
@@ -183,7 +190,7 @@ class Batch(NodeMessage, tag=22):
     frames: list[NodeFrame]
 
 
-class HideFrames(NodeMessage, tag=23):
+class HideFrames(NodeMessage, tag=23, frozen=True):
     """Removed events: `tombstones` replace the frames of the same offsets in every tail, at once."""
 
     room: str
@@ -191,14 +198,14 @@ class HideFrames(NodeMessage, tag=23):
     tombstones: list[NodeFrame]
 
 
-class Reattach(NodeMessage, tag=24):
+class Reattach(NodeMessage, tag=24, frozen=True):
     """Attach again with your position: batches were dropped (the down-link was full), or the epoch ended."""
 
     room: str
     generation: int
 
 
-class Sum(NodeMessage, tag=25):
+class Sum(NodeMessage, tag=25, frozen=True):
     """How many are in the room, over all gateways."""
 
     room: str
@@ -206,7 +213,7 @@ class Sum(NodeMessage, tag=25):
     present: int
 
 
-class Committed(NodeMessage, tag=26):
+class Committed(NodeMessage, tag=26, frozen=True):
     request: int
     epoch: str
     offset: int
@@ -214,7 +221,7 @@ class Committed(NodeMessage, tag=26):
     duplicate: bool = False
 
 
-class CommandRefused(NodeMessage, tag=27):
+class CommandRefused(NodeMessage, tag=27, frozen=True):
     """`code` is one of wire.codes.Refusal; never carried out."""
 
     request: int
@@ -223,13 +230,13 @@ class CommandRefused(NodeMessage, tag=27):
     retry_after_ms: int = 0
 
 
-class OutcomeUnknown(NodeMessage, tag=28):
+class OutcomeUnknown(NodeMessage, tag=28, frozen=True):
     """Zero or one times."""
 
     request: int
 
 
-class Range(NodeMessage, tag=29):
+class Range(NodeMessage, tag=29, frozen=True):
     request: int
     epoch: str
     offset: int
@@ -237,7 +244,7 @@ class Range(NodeMessage, tag=29):
     more: bool = False
 
 
-class Moved(NodeMessage, tag=30):
+class Moved(NodeMessage, tag=30, frozen=True):
     """This shard does not speak for the room (any more): ask the directory again."""
 
     room: str
@@ -246,7 +253,7 @@ class Moved(NodeMessage, tag=30):
     request: int = 0
 
 
-class Leaving(NodeMessage, tag=31):
+class Leaving(NodeMessage, tag=31, frozen=True):
     """The shard drains: no new commands, please; what is under way is answered first."""
 
 
@@ -257,7 +264,7 @@ AnyNodeMessage = (
     | Committed | CommandRefused | OutcomeUnknown | Range | Moved | Leaving
 )
 
-_DECODER = msgspec.msgpack.Decoder(AnyNodeMessage)
+_DECODER: msgspec.msgpack.Decoder[AnyNodeMessage] = msgspec.msgpack.Decoder(AnyNodeMessage)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
