@@ -6,16 +6,14 @@ dataclass whose fields carry their declaration; runtime/exposition.py reads both
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 METRIC: Final = "metric"
 NESTED: Final = "nested"
 OTHER: Final = "other"
 Kind = Literal["counter", "gauge", "histogram", "info"]
-
-K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +33,31 @@ class Metric:
         return last if last in ("seconds", "bytes") else ""
 
 
-class LabelCounts(dict[K, int]):
+class LabelCounts(dict[str, int]):
     """A counter with one label whose values are known beforehand: ``refusals["busy"] += 1``.
 
-    A value that was not declared raises KeyError there; where it comes from a peer (a close
-    code), `add` counts it as ``other``, so that nobody outside can make series.
+    Any other value counts as ``other``: what comes from a peer (a close code) can neither
+    make a series nor end a connection.
     """
 
     __slots__ = ("_other",)
 
-    def __init__(self, keys: Iterable[K]) -> None:
+    def __init__(self, keys: Iterable[str]) -> None:
         super().__init__((key, 0) for key in keys)
         self._other = 0
 
-    def add(self, key: K, count: int = 1) -> None:
-        """Count a value that may be unknown."""
+    def __missing__(self, key: str) -> int:
+        return self._other
+
+    def __setitem__(self, key: str, count: int) -> None:
         if key in self:
-            self[key] += count
+            super().__setitem__(key, count)
         else:
-            self._other += count
+            self._other = count
 
     def by_label(self) -> Iterator[tuple[str, int]]:
-        """The label's values as text, ``other`` last."""
-        for key, count in self.items():
-            yield str(key), count
+        """The label's values with their counts, ``other`` last."""
+        yield from self.items()
         yield OTHER, self._other
 
 
@@ -102,7 +101,7 @@ def counter(name: str, help: str, **fixed: str) -> Any:
     return field(default=0, metadata={METRIC: Metric(name, help, "counter", fixed=tuple(fixed.items()))})
 
 
-def counter_by(label: str, keys: Iterable[Hashable], name: str, help: str, **fixed: str) -> Any:
+def counter_by(label: str, keys: Iterable[str], name: str, help: str, **fixed: str) -> Any:
     """A ``LabelCounts`` over the known values `keys` of `label`."""
     known = tuple(keys)
     metric = Metric(name, help, "counter", label, tuple(fixed.items()))

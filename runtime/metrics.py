@@ -26,13 +26,17 @@ from runtime.metric_kinds import (
 from wire.codes import CloseCode, Refusal, ResumeReason
 
 REFUSAL_CODES: Final = tuple(refusal.value.code for refusal in Refusal)
+CLOSE_CODES: Final = tuple(str(int(code)) for code in CloseCode)
+# What a browser sends of itself: RFC 6455's "no code" and "lost", which no frame can carry.
+PEER_CLOSE_CODES: Final = (*CLOSE_CODES, "1005", "1006")
 RESUME_OUTCOMES: Final = ("recovered", *(reason.value for reason in ResumeReason))
-PUBLISH_RESULTS: Final = ("committed", "duplicate", "refused", "unknown")
+PUBLISH_RESULTS: Final = ("committed", "refused", "unknown")
+WRITE_OUTCOMES: Final = ("committed", "fenced", "behind", "diverged", "unknown")
 HANDSHAKE_REFUSALS: Final = (
-    "malformed", "not_upgrade", "method", "version", "path", "key", "origin", "subprotocol", "too_large",
-    "deadline", "closed", "busy", "full", "draining",
+    "not_http", "http_version", "target", "host", "body", "repeated", "key", "subprotocol", "origin", "method",
+    "deadline", "not_upgrade", "websocket_version", "too_large", "busy", "peer_gone",
 )  # fmt: skip
-GC_GENERATIONS: Final = (0, 1, 2)
+GC_GENERATIONS: Final = ("0", "1", "2")
 
 # Around the promise: 99 % of deliveries within 500 ms, connects within 1 s.
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -45,20 +49,19 @@ PAUSE_BOUNDS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 class GatewayCounters:
     """One gateway: its connections, what it refuses, what it delivers."""
 
-    connections: int = gauge("parvis_gateway_connections", "Websocket connections that are open.")
+    connections: Sample = sampled("parvis_gateway_connections", "Websocket connections that are open.")
     connections_max: int = gauge("parvis_gateway_connections_limit", "Connections beyond which a handshake is refused.")
-    handshakes_pending: int = gauge("parvis_gateway_handshakes_pending", "Connections that have not finished their handshake.")
-    opened: int = counter("parvis_gateway_connections_opened_total", "Handshakes that became a connection.")
-    closed_here: LabelCounts[int] = counter_by(
-        "code", map(int, CloseCode), "parvis_gateway_connections_closed_total",
-        "Connections that ended, by close code and who began it.", initiator="server",
-    )  # fmt: skip
-    closed_by_peer: LabelCounts[int] = counter_by(
-        "code", (*map(int, CloseCode), 1005, 1006), "parvis_gateway_connections_closed_total",
-        "Connections that ended, by close code and who began it.", initiator="client",
-    )  # fmt: skip
-    handshake_refusals: LabelCounts[str] = counter_by(
-        "reason", HANDSHAKE_REFUSALS, "parvis_gateway_handshake_refusals_total", "Connections refused before they opened."
+    handshakes_pending: Sample = sampled("parvis_gateway_handshakes_pending", "Connections whose handshake is not finished.")
+    accepted: int = counter("parvis_gateway_accepted_total", "TCP connections accepted.")
+    opened: int = counter("parvis_gateway_connections_opened_total", "Handshakes that became a websocket connection.")
+    closed: LabelCounts = counter_by(
+        "code", PEER_CLOSE_CODES, "parvis_gateway_connections_closed_total", "Websocket connections that ended, by close code."
+    )
+    shed: int = counter(
+        "parvis_gateway_shed_total", "Connections turned away unread: too many handshakes, or no descriptor left."
+    )
+    handshake_refusals: LabelCounts = counter_by(
+        "reason", HANDSHAKE_REFUSALS, "parvis_gateway_handshake_refusals_total", "Handshakes that did not open, by reason."
     )
     handshake_seconds: Histogram = histogram(
         LATENCY_BOUNDS_S, "parvis_gateway_handshake_seconds", "From accept to the answer of the first hello."
@@ -67,11 +70,14 @@ class GatewayCounters:
     connection_errors: int = counter(
         "parvis_gateway_connection_errors_total", "Connections ended by a bug of ours; each has a traceback in the log."
     )
-    protocol_errors: LabelCounts[int] = counter_by(
-        "code", map(int, CloseCode), "parvis_gateway_protocol_errors_total", "Clients that broke the protocol, by close code."
+    protocol_errors: LabelCounts = counter_by(
+        "code", CLOSE_CODES, "parvis_gateway_protocol_errors_total", "Clients that broke the protocol, by close code."
     )
-    refusals: LabelCounts[str] = counter_by(
+    refusals: LabelCounts = counter_by(
         "code", REFUSAL_CODES, "parvis_gateway_refusals_total", "Requests of clients answered by a refusal."
+    )
+    publishes: LabelCounts = counter_by(
+        "result", PUBLISH_RESULTS, "parvis_gateway_publishes_total", "Commands passed to a shard, by what became of them."
     )
     frames_in: int = counter("parvis_gateway_frames_total", "Websocket frames of clients and to them.", direction="in")
     frames_out: int = counter("parvis_gateway_frames_total", "Websocket frames of clients and to them.", direction="out")
@@ -81,9 +87,11 @@ class GatewayCounters:
     passes: int = counter("parvis_gateway_passes_total", "Fan-out passes begun.")
     sends_blocked: int = counter("parvis_gateway_sends_blocked_total", "Sends that a full socket cut short or refused.")
     slow_closed: int = counter("parvis_gateway_slow_closed_total", "Readers closed because they fell too far behind.")
-    resumes: LabelCounts[str] = counter_by(
+    silent_closed: int = counter("parvis_gateway_silent_closed_total", "Connections closed because a ping was not answered.")
+    resumes: LabelCounts = counter_by(
         "outcome", RESUME_OUTCOMES, "parvis_gateway_resumes_total", "Resumes of a position, by what became of them."
     )
+    reattaches: int = counter("parvis_gateway_reattaches_total", "Feeds that found a gap and attached again.")
     feeds: Sample = sampled("parvis_gateway_feeds", "Rooms with a feed in this gateway.")
     members: Sample = sampled("parvis_gateway_members", "Memberships: connections times the rooms each has joined.")
     delivery_seconds: Histogram = histogram(
@@ -95,15 +103,24 @@ class GatewayCounters:
 class RouterCounters:
     """How a gateway or an api reaches shards."""
 
-    links_up: int = gauge("parvis_router_links_up", "Links to shards that are open.")
+    publishes: int = counter("parvis_router_publishes_total", "Commands given to the router.")
+    reads: int = counter("parvis_router_reads_total", "Range reads given to the router.")
+    reads_shared: int = counter("parvis_router_reads_shared_total", "Reads answered by another's identical question.")
+    refused_busy: int = counter("parvis_router_refused_busy_total", "Requests refused because a link was full.")
+    refused_unavailable: int = counter("parvis_router_refused_unavailable_total", "Requests refused: no shard in reach.")
+    resent: int = counter("parvis_router_resent_total", "Publishes that were sent on a second link.")
+    given_up: int = counter("parvis_router_given_up_total", "Requests whose wait ended, or whose second link was lost.")
+    late_answers: int = counter("parvis_router_late_answers_total", "Answers to requests that had been given up.")
+    stale_messages: int = counter("parvis_router_stale_messages_total", "Messages to a feed of another generation, or to none.")
+    attaches: int = counter("parvis_router_attaches_total", "Feeds that were attached, the first time or again.")
+    attaches_refused: int = counter("parvis_router_attaches_refused_total", "Attaches that a shard refused.")
+    moved: int = counter("parvis_router_moved_total", "Answers that the shard does not speak for the room.")
+    links_up: Sample = sampled("parvis_router_links_up", "Links to shards that are open.")
     links_opened: int = counter("parvis_router_links_opened_total", "Links to shards that were opened.")
     links_lost: int = counter("parvis_router_links_lost_total", "Open links that ended.")
-    link_failures: int = counter("parvis_router_link_failures_total", "Links that could not be opened.")
+    links_failed: int = counter("parvis_router_links_failed_total", "Attempts to open a link that did not succeed.")
     link_bytes_waiting: Sample = sampled("parvis_router_link_waiting_bytes", "Bytes that wait on links to shards.")
-    attaches: int = counter("parvis_router_attaches_total", "Feeds that were attached, the first time or again.")
-    publishes_resent: int = counter("parvis_router_publishes_resent_total", "Commands sent again after a lost link.")
-    publishes_unknown: int = counter("parvis_router_publishes_unknown_total", "Commands whose wait ended without an answer.")
-    busy: int = counter("parvis_router_busy_total", "Commands refused because a link was full or down.")
+    protocol_errors: int = counter("parvis_router_protocol_errors_total", "Links ended because the shard broke the protocol.")
 
 
 @dataclass(slots=True)
@@ -121,32 +138,29 @@ class CommitCounters:
 class BrokerCounters:
     """One shard: rooms, commands, batches, and its committer."""
 
-    rooms_loaded: Sample = sampled("parvis_broker_rooms_loaded", "Rooms in memory.")
-    rooms_loads: int = counter("parvis_broker_room_loads_total", "Rooms read from the journal.")
-    rooms_evicted: int = counter("parvis_broker_rooms_evicted_total", "Rooms that left memory.")
-    feeds: Sample = sampled("parvis_broker_feeds", "Feeds attached, over all gateways and rooms.")
-    links_up: int = gauge("parvis_broker_links_up", "Links of gateways that are open.")
-    link_refusals: int = counter("parvis_broker_link_refusals_total", "Links that did not pass the handshake.")
-    link_errors: int = counter("parvis_broker_link_errors_total", "Links ended because the peer broke the protocol.")
-    publishes: LabelCounts[str] = counter_by(
-        "result", PUBLISH_RESULTS, "parvis_broker_publishes_total", "Commands that people sent, by what became of them."
-    )
-    refusals: LabelCounts[str] = counter_by(
-        "code", REFUSAL_CODES, "parvis_broker_refusals_total", "Commands refused, by code."
-    )
+    publishes: int = counter("parvis_broker_publishes_total", "Commands that people sent.")
+    duplicates: int = counter("parvis_broker_duplicates_total", "Commands answered with the position of an earlier one.")
+    refused: LabelCounts = counter_by("code", REFUSAL_CODES, "parvis_broker_refusals_total", "Commands refused, by code.")
+    unknown: int = counter("parvis_broker_unknown_total", "Commands answered by an unknown outcome.")
     publish_seconds: Histogram = histogram(
         LATENCY_BOUNDS_S, "parvis_broker_publish_seconds", "From a command's arrival to its answer."
     )
-    events: int = counter("parvis_broker_events_total", "Events published.")
-    batches: int = counter("parvis_broker_batches_total", "Batches sent to gateways.")
-    batches_dropped: int = counter(
-        "parvis_broker_batches_dropped_total", "Batches dropped because a link was full; the feed attaches again."
+    events_committed: int = counter("parvis_broker_events_total", "Events committed and published.")
+    writes: LabelCounts = counter_by(
+        "outcome", WRITE_OUTCOMES, "parvis_broker_writes_total", "Writes of rooms to the journal, by outcome."
     )
+    batches: int = counter("parvis_broker_batches_total", "Batches sent to gateways.")
+    reattaches: int = counter("parvis_broker_reattaches_total", "Feeds told to attach again because their link was full.")
     attaches: int = counter("parvis_broker_attaches_total", "Feeds attached.")
-    claims: int = counter("parvis_broker_claims_total", "Claims of slots.")
-    fenced: int = counter("parvis_broker_fenced_total", "Writes refused because another owner claimed the slot.")
-    diverged: int = counter("parvis_broker_diverged_total", "Writes refused because the journal holds other content.")
-    journal_is_available: int = gauge("parvis_broker_journal_available", "1 while the journal answers.")
+    rooms_loaded: Sample = sampled("parvis_broker_rooms_loaded", "Rooms in memory.")
+    rooms_evicted: int = counter("parvis_broker_rooms_evicted_total", "Rooms that left memory.")
+    feeds: Sample = sampled("parvis_broker_feeds", "Feeds attached, over all gateways and rooms.")
+    links_up: Sample = sampled("parvis_broker_links_up", "Links of gateways that are open.")
+    link_refusals: int = counter("parvis_broker_link_refusals_total", "Links that did not pass the handshake.")
+    link_errors: int = counter("parvis_broker_link_errors_total", "Links ended because the peer broke the protocol.")
+    epochs_ended: int = counter("parvis_broker_epochs_ended_total", "Epochs ended because the journal holds other content.")
+    slots_released: int = counter("parvis_broker_slots_released_total", "Slots given up to another owner.")
+    journal_available: Sample = sampled("parvis_broker_journal_available", "1 while the journal answers.")
     commit: CommitCounters = nested(CommitCounters)
 
 
@@ -159,7 +173,7 @@ class ProcessCounters:
     loop_lag_seconds: Histogram = histogram(
         PAUSE_BOUNDS_S, "parvis_event_loop_lag_seconds", "How much later than asked a sleeping task woke."
     )
-    gc_collections: LabelCounts[int] = counter_by(
+    gc_collections: LabelCounts = counter_by(
         "generation", GC_GENERATIONS, "parvis_gc_collections_total", "Garbage collections."
     )
     gc_pause_seconds: Histogram = histogram(PAUSE_BOUNDS_S, "parvis_gc_pause_seconds", "How long a garbage collection took.")

@@ -23,15 +23,17 @@ def test_plain_attributes_are_what_is_scraped() -> None:
     registry, counters = MetricsRegistry(), GatewayCounters()
     registry.expose(counters)
     counters.deliveries += 3
-    counters.connections = 7
+    counters.connections_max = 7
     counters.refusals["busy"] += 2
-    counters.closed_here[3008] += 1
-    counters.closed_by_peer.add(4321)
+    counters.closed["3008"] += 1
+    counters.closed["4321"] += 1
     assert value(registry, "parvis_gateway_deliveries_total") == 3
-    assert value(registry, "parvis_gateway_connections") == 7
+    assert value(registry, "parvis_gateway_connections_limit") == 7
     assert value(registry, "parvis_gateway_refusals_total", code="busy") == 2
-    assert value(registry, "parvis_gateway_connections_closed_total", code="3008", initiator="server") == 1
-    assert value(registry, "parvis_gateway_connections_closed_total", code="other", initiator="client") == 1
+    assert value(registry, "parvis_gateway_connections_closed_total", code="3008") == 1
+    assert value(registry, "parvis_gateway_connections_closed_total", code="other") == 1
+    counters.bytes_in += 10
+    assert value(registry, "parvis_gateway_bytes_total", direction="in") == 10
 
 
 def test_a_sample_is_taken_at_the_scrape_and_left_out_without_a_source() -> None:
