@@ -30,7 +30,8 @@ BUSY_TIMEOUT_S: Final = 4.0
 _CHECKPOINT_BYTES: Final = 1024 * 1024
 # How long `idle` waits for other processes, at most, when it has to empty the whole write-ahead log.
 _TRUNCATE_TIMEOUT_MS: Final = 50
-_PAGE_BYTES: Final = 4096
+# What a write puts into the write-ahead log, about: a share of a page of the log, and most of one of its index.
+_WRITE_BYTES: Final = 4096
 
 _MAP_VERSION: Final = "SELECT value FROM meta WHERE name = 'map_version'"
 _RAISE_TERMS: Final = """
@@ -79,7 +80,7 @@ class SqliteJournal:
         return str(self._store_id)
 
     def newest_map_version(self) -> int:
-        with self._reading() as connection:
+        with self._reading("the map version") as connection:
             return int(connection.execute(_MAP_VERSION).fetchone()[0])
 
     def claim(self, slots: Sequence[Slot], map_version: int, owner: str) -> Mapping[Slot, Term]:
@@ -97,17 +98,16 @@ class SqliteJournal:
     def commit(self, writes: Sequence[Write]) -> Sequence[CommitOutcome]:
         with self._writing() as connection:
             outcomes = commit_group(connection, writes)
-        for write in writes:
-            self._unchecked_bytes += write.size() + _PAGE_BYTES
-            self._erased |= bool(write.erasures)
+        self._unchecked_bytes += len(writes) * _WRITE_BYTES
+        self._erased |= any(write.erasures for write in writes)
         return outcomes
 
     def load(self, room: RoomName, tail_events: int, tail_bytes: int, ids_since_ms: int, ids_min: int) -> LoadedRoom | None:
-        with self._reading() as connection:
+        with self._reading(f"room {room}") as connection:
             return load_room(connection, room, tail_events, tail_bytes, ids_since_ms, ids_min)
 
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
-        with self._reading() as connection:
+        with self._reading(f"room {room}, epoch {epoch}") as connection:
             return read_entries(connection, room, epoch, after, limit)
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
@@ -176,17 +176,17 @@ class SqliteJournal:
             self._lane = connect(self._path, self._synchronous, self._busy_timeout_s)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One snapshot of the reading connection; it waits for no writer."""
+    def _reading(self, what: str) -> Iterator[sqlite3.Connection]:
+        """One snapshot of the reading connection; it waits for no writer.  `what` is for the error's sentence."""
         with self._read_lock:
             connection = self._reader
             try:
                 connection.execute("BEGIN")
                 yield connection
             except sqlite3.DatabaseError as error:
-                raise unavailable(self._path, error, "could not be read") from error
+                raise unavailable(self._path, error, f"{what} could not be read") from error
             except DECODE_ERRORS as error:
-                raise Unavailable(f"journal {self._path}: a stored row is damaged: {error}") from error
+                raise Unavailable(f"journal {self._path}: a stored row of {what} is damaged: {error}") from error
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

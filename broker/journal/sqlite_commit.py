@@ -15,7 +15,7 @@ import msgspec
 from broker.journal.codec import decode_entries, encode_entries, encode_ids
 from broker.journal.protocol import CommitOutcome, Erasure, Write
 from broker.journal.verdict import COMMITTED, check_shape, outcome_of
-from broker.record import Entry, Head
+from broker.record import CHAIN_BYTES, Entry, Head
 from wire.names import Epoch, RoomName, Term
 
 # ?1 is {room: slot}.  json_each walks it in the order it was written, and a LEFT JOIN keeps the left side's
@@ -36,13 +36,12 @@ WHERE true  -- without it the parser takes ON CONFLICT for a join's ON (sqlite.o
 ON CONFLICT (room) DO UPDATE SET epoch_no = excluded.epoch_no, epoch = excluded.epoch
 """
 _EPOCH_NUMBERS: Final = "SELECT json_group_object(r.room, r.epoch_no) FROM json_each(?1) AS q JOIN rooms AS r ON r.room = q.key"
-# ?1 is [[epoch_no, first, last, at, where its blobs start in ?2 (from 1), length of ids, length of entries], ...];
-# its blobs are chain, ids and entries.
+# ?1 is [[epoch_no, first, last, at, start of chain, start of ids, their length, start of entries, their length], ...];
+# starts count from 1 in ?2, the blobs of all rows.
 _APPEND: Final = """
 INSERT INTO log (epoch_no, first, last, at, chain, ids, entries)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(?2, value ->> 4, 16),
-       CASE WHEN value ->> 5 THEN substr(?2, (value ->> 4) + 16, value ->> 5) END,
-       substr(?2, (value ->> 4) + 16 + (value ->> 5), value ->> 6)
+       nullif(substr(?2, value ->> 5, value ->> 6), x''), substr(?2, value ->> 7, value ->> 8)
 FROM json_each(?1)
 """
 _ROW_OF: Final = "SELECT n, first, entries FROM log WHERE epoch_no = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1"
@@ -59,7 +58,10 @@ class _Standing(NamedTuple):
     chain_hex: str
     at: int | None
 
-    def head(self) -> Head | None:
+    def head_for(self, base: Head) -> Head | None:
+        """The room's head; `base` itself when it stands there, as it nearly always does: a `Head` costs 1 us to make."""
+        if self.last == base.offset and self.epoch == base.epoch and self.chain_hex == base.chain.hex().upper():
+            return base
         if self.epoch is None or self.last is None or self.at is None:
             return None
         return Head(self.epoch, self.last, bytes.fromhex(self.chain_hex), self.at)
@@ -80,7 +82,7 @@ def commit_group(connection: sqlite3.Connection, writes: Sequence[Write]) -> lis
     passed: list[tuple[Write, int | None]] = []
     for write, standing in zip(writes, standings, strict=True):
         check_shape(write)
-        outcome = outcome_of(write, standing.term, standing.head())
+        outcome = outcome_of(write, standing.term, standing.head_for(write.base))
         outcomes.append(outcome)
         if outcome is COMMITTED:
             passed.append((write, None if write.new_epoch else standing.epoch_no))
@@ -101,7 +103,7 @@ def _begin_epochs(connection: sqlite3.Connection, begun: dict[RoomName, Epoch]) 
 
 def _append(connection: sqlite3.Connection, writes: Sequence[tuple[Write, int | None]]) -> None:
     """Add a row for each write that has entries, then erase what they ask for in older rows."""
-    rows: list[tuple[int, int, int, int, int, int, int]] = []
+    rows: list[tuple[int, ...]] = []
     blobs: list[bytes] = []
     start = 1  # substr counts from 1
     older: list[tuple[int, Sequence[Erasure]]] = []
@@ -115,9 +117,13 @@ def _append(connection: sqlite3.Connection, writes: Sequence[tuple[Write, int | 
         if entries:
             ids = encode_ids(write.ids) if write.ids else b""
             packed = encode_entries(entries)
-            rows.append((epoch_no, entries[0].offset, head.offset, head.at, start, len(ids), len(packed)))
+            ids_start = start + CHAIN_BYTES
+            entries_start = ids_start + len(ids)
+            rows.append((
+                epoch_no, entries[0].offset, head.offset, head.at, start, ids_start, len(ids), entries_start, len(packed),
+            ))
             blobs += (head.chain, ids, packed)
-            start += len(head.chain) + len(ids) + len(packed)
+            start = entries_start + len(packed)
     if rows:
         connection.execute(_APPEND, (_to_json(rows).decode(), b"".join(blobs)))
     for epoch_no, erasures in older:

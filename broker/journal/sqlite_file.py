@@ -66,13 +66,19 @@ _OS_FAILING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno
 
 def is_worlds_fault(error: sqlite3.Error) -> bool:
     """Whether SQLite failed because of the disk, the file or another process, and not because of our statement."""
-    # Extended codes carry the primary one in their low byte.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED | _UNWRITABLE | _FAILING
+    return _code_of(error) in _DAMAGED | _UNWRITABLE | _FAILING
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; extended ones carry it in their low byte."""
+    # The module itself raises an OperationalError, without a code, for a text that is not UTF-8 any more.
+    damaged_text = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_OK
+    return getattr(error, "sqlite_errorcode", damaged_text) & 0xFF
 
 
 def cause_of(error: sqlite3.Error) -> str:
     """SQLite's own words and the name of its code, for a sentence to an operator."""
-    return f"{error} ({error.sqlite_errorname})"
+    return f"{error} ({getattr(error, 'sqlite_errorname', 'damaged text')})"
 
 
 def unavailable(path: Path, error: sqlite3.DatabaseError, consequence: str) -> Unavailable:
@@ -184,6 +190,8 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     if not {"format", "store_id", "map_version"} <= meta.keys():
         raise JournalCorrupt(f"journal {path}: the file is damaged: its table of versions is incomplete")
+    if not isinstance(meta["format"], int):
+        raise JournalCorrupt(f"journal {path}: the file is damaged: its format is no number")
     if meta["format"] > FORMAT_VERSION:
         raise JournalCorrupt(
             f"journal {path}: written by a newer parvis: its format is {meta['format']}, this program knows {FORMAT_VERSION}"
@@ -200,7 +208,7 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
 def _refusal(path: Path, error: sqlite3.DatabaseError) -> JournalCorrupt | Unavailable:
     """Why the file at `path` cannot be used; a fault of ours is raised again as it is."""
     refusal = unavailable(path, error, "it cannot be opened now")
-    code = error.sqlite_errorcode & 0xFF
+    code = _code_of(error)
     if code == sqlite3.SQLITE_NOTADB:
         return JournalCorrupt(f"journal {path}: this is not an SQLite database; nothing was changed")
     if code == sqlite3.SQLITE_CORRUPT:

@@ -7,7 +7,7 @@ an older copy knows lower terms than its writers, and accepting those would let 
 from typing import Final
 
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
-from broker.record import CHAIN_START, Head
+from broker.record import CHAIN_BYTES, CHAIN_START, Head
 from wire.names import Term
 
 COMMITTED: Final = CommitOutcome(CommitVerdict.COMMITTED)
@@ -23,7 +23,7 @@ def check_shape(write: Write) -> None:
     if entries:
         assert entries[0].offset == before + 1, "the entries of a write begin right after its base"
         assert entries[-1].offset == head.offset, "the entries of a write are contiguous"
-        assert len(head.chain) == len(CHAIN_START), "a chain has 16 bytes"
+        assert len(head.chain) == CHAIN_BYTES, "a chain has 16 bytes"
     else:
         assert not write.new_epoch, "a new epoch begins with an event"
         assert not write.ids, "an id names an event of its write"
