@@ -1,0 +1,44 @@
+"""What the page is told about the world around it: websocket addresses, and the headers that fence it in.
+
+Both follow from the Host header of the request, since a person may reach the same server
+as 127.0.0.1, as localhost or by name.  Pure.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+# A host name, an IPv4 address, or an IPv6 address in brackets; then a port, perhaps.  Strict,
+# because what matches is written into a header and into JSON.
+_HOST: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\Z")
+
+
+def host_of(header: str) -> str | None:
+    """The host in a Host header, without its port; None for anything that is none."""
+    found = _HOST.match(header)
+    return found.group(1) if found else None
+
+
+def websocket_urls(host: str, ports: Sequence[int], *, secure: bool) -> list[str]:
+    """Where the gateways are, for somebody who reached us as `host`."""
+    scheme = "wss" if secure else "ws"
+    return [f"{scheme}://{host}:{port}/" for port in ports]
+
+
+def security_headers(urls: Sequence[str]) -> dict[str, str]:
+    """Scripts and styles from our own files only, sockets to our gateways only, never inside another page."""
+    origins = " ".join(url.removesuffix("/") for url in urls)
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"connect-src 'self' {origins}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        # The files change with the program and have no version in their names.
+        "Cache-Control": "no-cache",
+    }
