@@ -99,8 +99,9 @@ def _accept_slice(listener: Listener, connection_nursery: trio.Nursery, edge: _E
             transport = listener.try_accept()
         except BlockingIOError:
             return
+        edge.counters.accepted += 1
         if not edge.admission.admits:
-            edge.counters.handshake_refusals["full"] += 1
+            edge.counters.shed += 1
             _turn_away(transport)
             continue
         edge.admission.accepted()
@@ -172,7 +173,7 @@ class _SpareDescriptor:
         self._close()
         try:
             _turn_away(listener.try_accept())
-            counters.handshake_refusals["full"] += 1
+            counters.shed += 1
         except OSError:
             # Gone, or still no descriptor: the back-off that follows is the answer.
             pass

@@ -1,4 +1,4 @@
-"""What a websocket upgrade request must look like, and what is answered: pure, bytes in, a verdict out.
+"""What a websocket upgrade request must look like, and what is answered.  Pure: bytes in, a verdict out.
 
 httptools (llhttp, in C) reads the head and refuses what is not HTTP: control characters,
 folded lines, bare line feeds, spaces before a colon.  All else is decided here on bytes,
@@ -43,13 +43,13 @@ class RefusalAnswer:
 class UpgradeRefusal(Enum):
     """Every "no" to a handshake."""
 
-    NOT_HTTP = RefusalAnswer(400, "Bad Request", "malformed", "This is not an HTTP/1.1 request.")
-    HTTP_VERSION = RefusalAnswer(400, "Bad Request", "malformed", "A websocket begins with HTTP/1.1.")
-    TARGET = RefusalAnswer(400, "Bad Request", "path", "The request target must be a path that begins with a slash.")
-    HOST = RefusalAnswer(400, "Bad Request", "malformed", "There must be exactly one Host header, in ASCII.")
-    BODY = RefusalAnswer(400, "Bad Request", "malformed", "An upgrade request has no body.")
+    NOT_HTTP = RefusalAnswer(400, "Bad Request", "not_http", "This is not an HTTP/1.1 request.")
+    HTTP_VERSION = RefusalAnswer(400, "Bad Request", "http_version", "A websocket begins with HTTP/1.1.")
+    TARGET = RefusalAnswer(400, "Bad Request", "target", "The request target must be a path that begins with a slash.")
+    HOST = RefusalAnswer(400, "Bad Request", "host", "There must be exactly one Host header, in ASCII.")
+    BODY = RefusalAnswer(400, "Bad Request", "body", "An upgrade request has no body.")
     REPEATED = RefusalAnswer(
-        400, "Bad Request", "malformed", "Origin, Sec-WebSocket-Version and Sec-WebSocket-Key may be given once."
+        400, "Bad Request", "repeated", "Origin, Sec-WebSocket-Version and Sec-WebSocket-Key may be given once."
     )
     KEY = RefusalAnswer(400, "Bad Request", "key", "There must be one Sec-WebSocket-Key, 16 bytes in base64.")
     SUBPROTOCOL = RefusalAnswer(
@@ -69,7 +69,7 @@ class UpgradeRefusal(Enum):
     VERSION = RefusalAnswer(
         426,
         "Upgrade Required",
-        "version",
+        "websocket_version",
         "Only version 13 of the websocket protocol is spoken here.",
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     )
