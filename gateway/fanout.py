@@ -42,7 +42,8 @@ class Pass:
     def __init__(self, feed: Feed, now: float) -> None:
         self._feed = feed
         self._start = feed.boundary
-        self._end = feed.ring.reach(self._start, feed.ring.head, PASS_BUFFER_BYTES_MAX) if feed.ring.head > self._start else self._start
+        ring = feed.ring
+        self._end = ring.reach(self._start, ring.head, PASS_BUFFER_BYTES_MAX)
         feed.boundary = self._end
         urgent = feed.take_urgent()
         count = feed.take_count(now)
@@ -51,7 +52,7 @@ class Pass:
             members = feed.snapshot(form)
             if members:
                 must = b"".join(framed(message, form) for message in urgent)
-                events = feed.ring.joined(form, self._start, self._end) if self._end > self._start else b""
+                events = ring.joined(form, self._start, self._end) if self._end > self._start else b""
                 buffer = must + events if must else events
                 if count is not None:
                     buffer += framed(count, form)

@@ -16,7 +16,7 @@ from gateway.feed import Feed, FeedState, framed
 from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
 from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
-from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Reply, Submit, refused
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Reply, Submit
 from gateway.websocket import close_frame
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings

@@ -47,5 +47,5 @@ class Outbox:
 
     def cut(self, rest: bytes) -> None:
         """The kernel took only a part of a buffer: keep what it left.  Only when nothing else waits."""
-        assert not self._rest and not self._frames, "a buffer is cut only after all before it was taken"
+        assert not self.bytes_held, "a buffer is cut only after all before it was taken"
         self._rest = rest

@@ -5,23 +5,26 @@ client that is behind, the pass scheduler, the clock.  It returns when the gatew
 drained.  The boundary of one connection is in gateway/accept.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from gateway.accept import Admission, accept_forever
+from gateway.accept import accept_forever
+from gateway.admission import Admission
 from gateway.client import Client
 from gateway.drain import reconnect_slots
 from gateway.feed import framed
 from gateway.gateway import Gateway
 from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
+from gateway.peer import PeerClosed, PeerGone
 from gateway.rules import session_rules
 from gateway.session import Session, refused
-from gateway.upgrade import PeerGone, UpgradeRefused, UpgradeRules, upgrade
-from gateway.websocket import PeerClosed, WebSocketReader
+from gateway.upgrade import UpgradeRefused, UpgradeRules, upgrade
+from gateway.websocket import WebSocketReader
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings, RoomSettings
@@ -31,9 +34,12 @@ from wire.client_codec import Form
 from wire.client_messages import Goaway
 from wire.codes import CloseCode, Refusal
 from wire.errors import PeerError
+from wire.limits import CLOSE_GRACE_S
 
 TICK_S = 0.25
 _PINGS_PER_CHECKPOINT = 64
+_NO_GOODBYE = "1006"
+"""How RFC 6455 names a connection that ended without a close frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class GatewayServer:
     async def accept(self, listener: Listener) -> None:
         await accept_forever(
             listener, self._serve, self._nursery,
-            admission=self._admission, log=self._parts.log, counters=self._parts.counters,
+            admission=self._admission, log=self._parts.log, counters=self._parts.counters, rng=self._parts.rng,
         )  # fmt: skip
 
     # --- one connection --------------------------------------------------------------------
@@ -116,8 +122,8 @@ class GatewayServer:
         except UpgradeRefused as refusal:
             counters.handshake_refusals[refusal.reason] += 1
             return
-        except (PeerGone, trio.ClosedResourceError):
-            counters.handshake_refusals["peer_gone"] += 1
+        except PeerGone:
+            counters.handshake_refusals["closed"] += 1
             return
         finally:
             self._admission.handshake_over()
@@ -144,10 +150,13 @@ class GatewayServer:
         except PeerClosed as closed:
             self._parts.counters.closed[str(closed.code)] += 1
             self.gateway.forget(client)
-        except (PeerGone, trio.ClosedResourceError):
+            return
+        except PeerGone:
+            self._parts.counters.closed[_NO_GOODBYE] += 1
             self.gateway.forget(client)
             return
-        await self._discard(client)
+        # Unread bytes would turn the close into a reset, and the close frame would be lost with it.
+        await reader.wait_closed()
 
     async def _read(self, client: Client, reader: WebSocketReader) -> None:
         with trio.move_on_after(self._parts.settings.handshake_deadline_s):
@@ -163,25 +172,6 @@ class GatewayServer:
         retry_after_ms = self._parts.rng.randrange(1000, 10_000)
         client.push(framed(refused(Refusal.BUSY, retry_after_ms=retry_after_ms), client.form))
         self.gateway.close(client, CloseCode.BUSY, "the server takes no more connections now")
-
-    async def _discard(self, client: Client) -> None:
-        """Read and drop until the peer is gone, so that unread bytes do not reset the close frame away."""
-        transport = client.transport
-        with trio.move_on_after(2 * TICK_S + self._grace_s(client)):
-            try:
-                while True:
-                    try:
-                        if not transport.try_recv(65536):
-                            return
-                    except BlockingIOError:
-                        await transport.wait_readable()
-                    else:
-                        await trio.lowlevel.checkpoint()
-            except (OSError, trio.ClosedResourceError):
-                return
-
-    def _grace_s(self, client: Client) -> float:
-        return self._parts.settings.drain_deadline_s if client.is_blocked else 2.0
 
     async def _flush(self, client: Client) -> None:
         """The one writer of a client that is behind, until nothing waits any more."""
@@ -224,12 +214,13 @@ class GatewayServer:
                     client.push(frames[client.form])
             await trio.lowlevel.checkpoint()
         with trio.move_on_after(deadline_s):
-            while gateway.clients:
-                await trio.sleep(TICK_S)
+            await self._wait_until(lambda: not gateway.clients)
         for client in list(gateway.clients):
             gateway.close(client, CloseCode.DRAIN, "this server is leaving; reconnect anywhere")
-        with trio.move_on_after(1.0):
-            while self._admission.connections_open:
-                await trio.sleep(TICK_S / 5)
+        with trio.move_on_after(CLOSE_GRACE_S):
+            await self._wait_until(lambda: self._admission.connections_open == 0)
 
-
+    async def _wait_until(self, is_over: Callable[[], bool]) -> None:
+        """Look at every tick: at the end of a gateway's life a quarter of a second is nothing."""
+        while not is_over():
+            await trio.sleep(TICK_S / 5)

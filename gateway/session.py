@@ -90,7 +90,9 @@ class ReadHistory:
 Effect = Reply | Greet | Enter | Exit | Submit | ReadHistory
 
 
-def refused(refusal: Refusal, n: int = 0, *, room: str = "", message_id: str = "", detail: str = "", retry_after_ms: int = 0) -> Refused:
+def refused(
+    refusal: Refusal, n: int = 0, *, room: str = "", message_id: str = "", detail: str = "", retry_after_ms: int = 0
+) -> Refused:
     """The wire form of a refusal; `detail` names the field and the bound, never what a person wrote."""
     kind = refusal.kind
     sentence = f"{kind.sentence} ({detail})" if detail else kind.sentence
@@ -102,7 +104,20 @@ def refused(refusal: Refusal, n: int = 0, *, room: str = "", message_id: str = "
 class Session:
     """One client's conversation.  `rooms` are those it entered or is entering."""
 
-    __slots__ = ("_bad_messages", "_history_bucket", "_join_bucket", "_publish_bucket", "_rules", "author", "form", "greeted", "id", "in_flight", "name", "rooms")
+    __slots__ = (
+        "_bad_messages",
+        "_history_bucket",
+        "_join_bucket",
+        "_publish_bucket",
+        "_rules",
+        "author",
+        "form",
+        "greeted",
+        "id",
+        "in_flight",
+        "name",
+        "rooms",
+    )
 
     def __init__(self, form: Form, rules: SessionRules) -> None:
         self._rules = rules

@@ -100,7 +100,9 @@ def node_frames(first: int, last: int, text: str = "hello") -> list[NodeFrame]:
     return [NodeFrame(offset, 0, 1, event_payload(offset, text)) for offset in range(first, last + 1)]
 
 
-def attached(first: int = 1, last: int = 0, *, epoch: str = "e1", resumed: bool = False, reason: str = "", present: int = 0) -> Attached:
+def attached(
+    first: int = 1, last: int = 0, *, epoch: str = "e1", resumed: bool = False, reason: str = "", present: int = 0
+) -> Attached:
     """An attach reply that carries the events `first` to `last`."""
     return Attached(ROOM, 1, 1, epoch, last, first - 1, b"", resumed, reason, node_frames(first, last), present)
 
