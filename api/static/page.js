@@ -33,7 +33,7 @@ function message({ offset, at: ms, by = "", name = "somebody", text: said = "", 
   const previous = line.previousElementSibling?.dataset ?? {};
   [face.textContent, nick.textContent] = [[...name][0].toUpperCase(), name];
   time.textContent = new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  line.style.setProperty("--hue", [...by].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7));
+  line.style.setProperty("--hue", [...by].reduce((sum, letter) => (sum + letter.codePointAt(0)) * 137 % 360, 0));
   line.classList.toggle("more", previous.by === by && ms - previous.at < RUN_MS);
   line.classList.toggle("mine", by === author);
   Object.assign(line.dataset, { offset, by, at: ms });
