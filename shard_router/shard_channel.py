@@ -1,0 +1,408 @@
+"""One shard as a router sees it: its link, kept open for ever, and what goes over it.
+
+One task owns the link (`run`).  What arrives is dispatched in that task, synchronously, with one or
+two dict look-ups a message; what is sent is queued on the link by whoever calls.  Only what cannot
+be sent at once (no link, or a full one) waits here, and a helper task sends it as room appears, in
+this order: requests as they were asked, then detaches, then attaches: people wait for answers.
+
+While there is no link, or the shard is leaving, requests wait for the next one.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from random import Random
+from typing import Any, Protocol
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from runtime.backoff import Backoff
+from runtime.link import Link, LinkRefusedError, open_client_link
+from runtime.metrics import RouterCounters
+from runtime.transport import Transport
+from shard_router.attachment import Attachment, Phase
+from shard_router.requests import Answer, PublishRequest, Request, RequestTable, is_temporary
+from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
+from wire.errors import PeerError
+from wire.limits import (
+    ATTACH_AGAIN_S,
+    LINK_DEAD_AFTER_S,
+    LINK_HELLO_DEADLINE_S,
+    LINK_RETRY_BASE_S,
+    LINK_RETRY_CAP_S,
+    MEMBERS_REPORT_INTERVAL_S,
+    MOVED_RETRY_S,
+    PUBLISH_WAIT_S,
+    SIGNALS_PER_S_MAX,
+)
+from wire.names import RoomName, ShardId
+from wire.node_messages import (
+    AnyNodeMessage,
+    Attached,
+    AttachRefused,
+    Batch,
+    CommandRefused,
+    Committed,
+    Detach,
+    HideFrames,
+    Leaving,
+    Members,
+    Moved,
+    OutcomeUnknown,
+    Range,
+    Reattach,
+    Sum,
+)
+
+Connect = Callable[[ShardId], Awaitable[Transport]]
+
+# How long what did not fit waits before the next try: at 4 MiB of a full link, 400 MB a second.
+_PUMP_RETRY_S = 0.01
+
+
+class ChannelOwner(Protocol):
+    """What a channel tells its router."""
+
+    def on_moved(self, request: Request) -> None:
+        """The shard does not own the room of this request (any more), and did not carry it out."""
+
+    def on_link_lost(self, channel: "ShardChannel") -> None:
+        """All requests of the channel wait again; some may belong to another shard by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkParts:
+    """What every channel of one router needs to open links and to count."""
+
+    connect: Connect
+    secrets: Sequence[bytes]
+    role: str
+    node: str
+    rng: Random
+    log: FilteringBoundLogger
+    counters: RouterCounters
+    generations: "itertools.count[int]"
+
+
+class ShardChannel:
+    """Requests are bounded by their table, attachments by the gateway's feeds."""
+
+    def __init__(self, shard: ShardId, owner: ChannelOwner, parts: LinkParts) -> None:
+        self.shard = shard
+        self.requests = RequestTable()
+        self.attachments: dict[RoomName, Attachment] = {}
+        self.link: Link | None = None
+        self.is_leaving = False
+        self._owner = owner
+        self._parts = parts
+        self._down_since = trio.current_time()
+        self._last_failure = ""
+        self._scope = trio.CancelScope()
+        self._to_detach: dict[RoomName, int] = {}
+        """Rooms, with their generation, whose detach found the link full; bounded by the rooms that were attached."""
+        self._to_attach: dict[RoomName, Attachment] = {}
+        self._stuck = trio.Event()
+        self._due: list[tuple[float, int, Attachment, int]] = []
+        """A heap: when to ask for a room again unless its generation has passed.  At most one entry a feed and attach."""
+        self._due_serial = itertools.count()
+        self._members_due = 0.0
+        self._receivers: dict[type[AnyNodeMessage], Callable[[Any], None]] = {
+            Batch: self._on_batch,
+            Committed: self._on_answer,
+            CommandRefused: self._on_answer,
+            OutcomeUnknown: self._on_answer,
+            Range: self._on_answer,
+            Attached: self._on_attached,
+            AttachRefused: self._on_attach_refused,
+            HideFrames: self._on_hide,
+            Reattach: self._on_reattach,
+            Sum: self._on_sum,
+            Moved: self._on_moved,
+            Leaving: self._on_leaving,
+        }
+
+    # --- requests --------------------------------------------------------------------------------
+
+    def submit(self, request: Request, now: float) -> Refusal | None:
+        """Send a request, or keep it for the link to come; a refusal when neither can be done."""
+        requests = self.requests
+        if not requests.takes(request):
+            return Refusal.BUSY
+        link = self.link
+        if link is None or link.is_closed:
+            if now - self._down_since > PUBLISH_WAIT_S and link is None:
+                return Refusal.UNAVAILABLE
+            requests.add_waiting(request)
+        elif self.is_leaving or requests.has_waiting:
+            requests.add_waiting(request)
+        elif link.send_nowait(request.message):
+            requests.add_sent(request)
+        else:
+            return Refusal.BUSY
+        return None
+
+    # --- feeds -------------------------------------------------------------------------------------
+
+    def attach(self, attachment: Attachment) -> None:
+        """Take a feed in, and ask for its room as soon as the link allows."""
+        self.attachments[attachment.room] = attachment
+        self._to_attach[attachment.room] = attachment
+        self.push()
+
+    def attach_again(self, attachment: Attachment, delay_s: float) -> None:
+        """Hear nothing more for this feed, and ask from its position in `delay_s`, or sooner on a new link."""
+        attachment.wait()
+        if delay_s > 0:
+            self._wake_at(attachment, trio.current_time() + delay_s)
+        else:
+            self.attach(attachment)
+
+    def reattach(self, attachment: Attachment) -> None:
+        """The feed has lost continuity: one more attach, unless one is under way; at most one each ATTACH_AGAIN_S."""
+        if attachment.phase is Phase.LIVE or attachment.phase is Phase.REFUSED:
+            self.attach_again(attachment, attachment.asked_at + ATTACH_AGAIN_S - trio.current_time())
+
+    def release(self, attachment: Attachment) -> None:
+        """Let a feed go; the shard is told, if it knows of it."""
+        self.attachments.pop(attachment.room, None)
+        self._to_attach.pop(attachment.room, None)
+        if attachment.generation and self.link is not None:
+            self._to_detach[attachment.room] = attachment.generation
+            self.push()
+        attachment.forgotten()
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Give up what is late, ask again for what is due, report members.  Called by the router's one timer."""
+        self.give_up_late(now)
+        while self._due and self._due[0][0] <= now:
+            _, _, attachment, generation = heappop(self._due)
+            waits = attachment.phase is Phase.WAITING or attachment.phase is Phase.ASKED
+            if waits and attachment.generation == generation and self.attachments.get(attachment.room) is attachment:
+                self.attach_again(attachment, 0)
+        if now >= self._members_due:
+            self._members_due = now + 1 / SIGNALS_PER_S_MAX
+            self._report_members(now)
+
+    def give_up_late(self, now: float) -> None:
+        """Answer every request whose deadline has passed."""
+        for request, was_sent in self.requests.expire(now):
+            self._parts.counters.given_up += 1
+            request.give_up(was_sent)
+
+    def _wake_at(self, attachment: Attachment, when: float) -> None:
+        heappush(self._due, (when, next(self._due_serial), attachment, attachment.generation))
+
+    def _report_members(self, now: float) -> None:
+        """One message with every sum that changed or has to be renewed; what does not fit is due at the next tick."""
+        if self.link is None:
+            return
+        due = [
+            (attachment, members)
+            for attachment in self.attachments.values()
+            if (members := attachment.members_due(now, MEMBERS_REPORT_INTERVAL_S)) is not None
+        ]
+        if due and self.link.send_nowait(Members([(attachment.room, members) for attachment, members in due])):
+            for attachment, members in due:
+                attachment.reported = members
+                attachment.reported_at = now
+
+    # --- what waits for room on the link ----------------------------------------------------------------
+
+    def push(self) -> None:
+        """Send what waits; what does not fit is left to the helper task."""
+        if not self._pump():
+            self._stuck.set()
+
+    def _pump(self) -> bool:
+        """Send as much as the link takes of all that waits; False when it is full before all is sent."""
+        link = self.link
+        if link is None:
+            return True
+        if not self.is_leaving:
+            while (request := self.requests.first_waiting()) is not None:
+                if not link.send_nowait(request.message):
+                    return False
+                self._parts.counters.resent += isinstance(request, PublishRequest) and request.links_lost > 0
+                self.requests.mark_sent(request)
+        while self._to_detach:
+            room, generation = next(iter(self._to_detach.items()))
+            if not link.send_nowait(Detach(room, generation)):
+                return False
+            del self._to_detach[room]
+        while self._to_attach and not self.is_leaving:
+            attachment = next(iter(self._to_attach.values()))
+            question = attachment.question(next(self._parts.generations))
+            if not link.send_nowait(question):
+                return False
+            del self._to_attach[attachment.room]
+            now = trio.current_time()
+            attachment.asked(question, now)
+            # A reply that never comes must not leave a room silent for ever.
+            self._wake_at(attachment, now + PUBLISH_WAIT_S)
+            self._parts.counters.attaches += 1
+        return True
+
+    async def _pump_when_stuck(self) -> None:
+        while True:
+            await self._stuck.wait()
+            self._stuck = trio.Event()
+            while not self._pump():  # noqa: ASYNC110 -- it is the link's buffer that is polled, and only while it is full
+                await trio.sleep(_PUMP_RETRY_S)
+
+    # --- the link's life -----------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """The shard is not in the map any more: end `run`, and with it the link."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Keep a link to the shard, until retired; each attempt after a pause with full jitter."""
+        parts = self._parts
+        backoff = Backoff(parts.rng, LINK_RETRY_BASE_S, LINK_RETRY_CAP_S)
+        self._down_since = trio.current_time()
+        with self._scope:
+            while True:
+                link = await self._open()
+                if link is not None:
+                    opened_at = trio.current_time()
+                    parts.log.info("link_opened", shard=self.shard, peer=link.peer_node, map_version=link.peer_map_version)
+                    reason = await self._serve(link)
+                    parts.log.warning("link_lost", shard=self.shard, reason=reason)
+                    # A shard that lets us in and drops us at once is knocked at as rarely as one that is not there.
+                    if trio.current_time() - opened_at >= LINK_DEAD_AFTER_S:
+                        backoff.reset()
+                await trio.sleep(backoff.next_delay())
+
+    async def _open(self) -> Link | None:
+        """One attempt, bounded by its deadlines; None and a log line when it fails for another reason than before."""
+        parts = self._parts
+        try:
+            with trio.fail_after(LINK_HELLO_DEADLINE_S):
+                transport = await parts.connect(self.shard)
+            link = await open_client_link(transport, secrets=parts.secrets, role=parts.role, node=parts.node, rng=parts.rng)
+        except (OSError, PeerError, LinkRefusedError, trio.TooSlowError) as error:
+            parts.counters.links_failed += 1
+            failure = f"{type(error).__name__}: {error}"
+            if failure != self._last_failure:
+                self._last_failure = failure
+                parts.log.warning("link_failed", shard=self.shard, reason=failure)
+            return None
+        self._last_failure = ""
+        return link
+
+    async def _serve(self, link: Link) -> str:
+        """Use the link until it ends; answers why.  Owns the helper task that sends what did not fit."""
+        self.link = link
+        self.is_leaving = False
+        self._parts.counters.links_opened += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pump_when_stuck)
+                self._to_attach = {room: each for room, each in self.attachments.items() if each.phase is not Phase.REFUSED}
+                self.push()
+                try:
+                    reason = await link.run(self._receive)
+                except PeerError as error:
+                    self._parts.counters.protocol_errors += 1
+                    reason = error.message
+                nursery.cancel_scope.cancel()
+        finally:
+            self._lose_link()
+        return reason
+
+    def _lose_link(self) -> None:
+        """Books of a lost link: everything waits for the next one; feeds and hopeless requests are told."""
+        self.link = None
+        self.is_leaving = False
+        self._down_since = trio.current_time()
+        self._parts.counters.links_lost += 1
+        self._to_detach.clear()
+        self._to_attach.clear()
+        given_up = self.requests.lose_link()
+        detached = list(self.attachments.values())
+        for attachment in detached:
+            attachment.forgotten()
+        self._owner.on_link_lost(self)
+        for request in given_up:
+            self._parts.counters.given_up += 1
+            request.give_up(was_sent=True)
+        for attachment in detached:
+            if attachment.phase is not Phase.REFUSED:
+                attachment.feed.on_detached()
+
+    # --- what the shard says ------------------------------------------------------------------------------------
+
+    def _receive(self, message: AnyNodeMessage) -> None:
+        receiver = self._receivers.get(type(message))
+        if receiver is None:
+            raise PeerError(CloseCode.BAD_REQUEST, f"{type(message).__name__} from a shard")
+        receiver(message)
+
+    def _listener(self, room: str, generation: int) -> Attachment | None:
+        """The feed that a message is for; None, counted, if it belongs to an attach that has been replaced."""
+        attachment = self.attachments.get(RoomName(room))
+        if attachment is not None and attachment.listening == generation != 0:
+            return attachment
+        self._parts.counters.stale_messages += 1
+        return None
+
+    def _on_batch(self, message: Batch) -> None:
+        if (attachment := self._listener(message.room, message.generation)) is not None:
+            attachment.feed.on_batch(message)
+
+    def _on_answer(self, message: Answer) -> None:
+        request = self.requests.take(message.request)
+        if request is None:
+            self._parts.counters.late_answers += 1
+        else:
+            request.resolve(message)
+
+    def _on_attached(self, message: Attached) -> None:
+        if (attachment := self._listener(message.room, message.generation)) is not None:
+            attachment.phase = Phase.LIVE
+            attachment.feed.on_attached(message)
+
+    def _on_attach_refused(self, message: AttachRefused) -> None:
+        """Temporary: ask again after the advice and up to as long again, so that gateways do not come together."""
+        attachment = self._listener(message.room, message.generation)
+        if attachment is None:
+            return
+        self._parts.counters.attaches_refused += 1
+        if is_temporary(message.code):
+            usual = REFUSAL_BY_CODE.get(message.code, Refusal.INTERNAL).kind.retry_after_ms
+            advice_s = (message.retry_after_ms or usual) / 1000
+            self.attach_again(attachment, self._parts.rng.uniform(advice_s, 2 * advice_s))
+        else:
+            attachment.phase = Phase.REFUSED
+            attachment.listening = 0
+            attachment.feed.on_attach_refused(message)
+
+    def _on_hide(self, message: HideFrames) -> None:
+        if (attachment := self._listener(message.room, message.generation)) is not None:
+            attachment.feed.on_hide(message)
+
+    def _on_reattach(self, message: Reattach) -> None:
+        if (attachment := self._listener(message.room, message.generation)) is not None:
+            self.reattach(attachment)
+
+    def _on_sum(self, message: Sum) -> None:
+        if (attachment := self._listener(message.room, message.generation)) is not None:
+            attachment.feed.on_sum(message)
+
+    def _on_moved(self, message: Moved) -> None:
+        """The room has another owner: the directory will say which, or this shard is asked again in a moment."""
+        self._parts.counters.moved += 1
+        if message.request and (request := self.requests.take(message.request)) is not None:
+            self._owner.on_moved(request)
+        if message.generation and (attachment := self._listener(message.room, message.generation)) is not None:
+            self.attach_again(attachment, MOVED_RETRY_S)
+            attachment.feed.on_detached()
+
+    def _on_leaving(self, message: Leaving) -> None:
+        """From here on requests and attaches wait for the next link; answers and batches still come."""
+        self.is_leaving = True
+        self._parts.log.info("shard_leaving", shard=self.shard, unanswered=len(self.requests))

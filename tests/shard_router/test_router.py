@@ -1,0 +1,188 @@
+"""Which shard is asked, and what happens to rooms that change hands."""
+
+from random import Random
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from shard_router.directory import Directory
+from shard_router.placement import place
+from shard_router.ports import RangeAnswer
+from shard_router.router import ShardRouter, dial
+from shard_router.slots import slot_of
+from tests.support.fake_shard import SECRETS, FakeShard
+from tests.support.feed_probe import FeedProbe
+from tests.support.router_rig import (
+    QUIET_LOG,
+    ROOM,
+    TICKS_S,
+    Answers,
+    Cluster,
+    FakeDirectory,
+    attached,
+    open_live,
+    saying,
+    settle,
+)
+from wire import limits
+from wire.names import RoomName, ShardId
+from wire.node_messages import (
+    Attach,
+    CommandRefused,
+    Detach,
+    Moved,
+    OutcomeUnknown,
+    PublishCommand,
+    Range,
+    RangeRead,
+)
+
+
+async def test_two_shards_each_get_what_their_slots_say(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    cluster = Cluster(nursery, "shard-1", "shard-2", "shard-3")
+    await nursery.start(cluster.router.run)
+    rooms = [f"load/room-{number}" for number in range(60)]
+    for room in rooms:
+        assert cluster.router.publish(saying("hi", room), lambda answer: None) is None
+    await trio.sleep(5)
+    for shard, fake in cluster.shards.items():
+        heard = {message.room for message in fake.all_heard if isinstance(message, PublishCommand)}
+        assert heard == {room for room in rooms if cluster.directory.slot_map.owner_of(slot_of(RoomName(room))) == shard}
+        assert heard
+
+
+async def test_when_the_router_ends_every_open_request_is_answered_and_new_ones_are_refused(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        cluster = Cluster(nursery, "shard-1")
+        answers = Answers(cluster.router)
+        answers.publish("before it ran")
+        async with trio.open_nursery() as router_nursery:
+            await router_nursery.start(cluster.router.run)
+            await cluster.shard.expect(PublishCommand)
+            cluster.shard.is_up = False
+            router_nursery.cancel_scope.cancel()
+        assert isinstance(answers.by_text["before it ran"], OutcomeUnknown)
+        refusal = answers.publish("after")
+        assert refusal is not None
+        assert refusal.code == "draining"
+        nursery.cancel_scope.cancel()
+
+
+async def test_identical_reads_under_way_are_asked_once(cluster: Cluster, autojump_clock: MockClock) -> None:
+    got: list[RangeAnswer] = []
+    question = RangeRead(0, ROOM, "epoch-1", after=5, limit=50)
+    for _ in range(100):
+        assert cluster.router.read_range(question, got.append) is None
+    assert cluster.router.read_range(RangeRead(0, ROOM, "epoch-1", after=6, limit=50), got.append) is None
+    first, second = await cluster.shard.expect(RangeRead), await cluster.shard.expect(RangeRead)
+    assert (first.after, second.after) == (5, 6)
+    assert first.request != second.request
+    cluster.shard.say(Range(first.request, "epoch-1", 9, []))
+    await settle()
+    assert len(got) == 100
+    cluster.router.read_range(question, got.append)
+    assert (await cluster.shard.expect(RangeRead)).after == 5
+    assert cluster.router.counters.reads_shared == 99
+
+
+async def test_a_refused_read_is_not_left_in_flight(cluster: Cluster, autojump_clock: MockClock) -> None:
+    cluster.shard.is_up = False
+    cluster.shard.cut()
+    await trio.sleep(limits.PUBLISH_WAIT_S + 1)
+    for _ in range(2):
+        refusal = cluster.router.read_range(RangeRead(0, ROOM), lambda answer: None)
+        assert refusal is not None
+        assert refusal.code == "unavailable"
+
+
+async def test_what_a_shard_disowns_is_asked_again_in_order_of_the_owner_in_the_map(
+    cluster: Cluster, answers: Answers, autojump_clock: MockClock
+) -> None:
+    shard = cluster.shard
+    answers.publish("one")
+    command = await shard.expect(PublishCommand)
+    shard.say(Moved(ROOM, 2, request=command.request))
+    await settle()
+    answers.publish("two")
+    answers.publish("elsewhere", room="town/elsewhere")
+    texts = [(await shard.expect(PublishCommand)).text for _ in range(3)]
+    assert texts == ["elsewhere", "one", "two"]
+    assert answers.by_text == {}
+
+
+async def test_a_room_that_nobody_owns_is_unavailable_after_the_wait(
+    cluster: Cluster, answers: Answers, autojump_clock: MockClock
+) -> None:
+    def disown(message: Any) -> None:
+        if isinstance(message, PublishCommand):
+            cluster.shard.say(Moved(ROOM, 2, request=message.request))
+
+    cluster.shard.respond = disown
+    answers.publish("homeless")
+    await trio.sleep(limits.PUBLISH_WAIT_S + TICKS_S)
+    refusal = answers.by_text["homeless"]
+    assert isinstance(refusal, CommandRefused)
+    assert refusal.code == "unavailable"
+
+
+async def test_a_new_map_takes_feeds_and_waiting_requests_to_the_new_owner(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    cluster = Cluster(nursery, "shard-1", "shard-2")
+    await nursery.start(cluster.router.run)
+    answers = Answers(cluster.router)
+    owner = cluster.directory.slot_map.owner_of(slot_of(RoomName(ROOM)))
+    old = cluster.shards.pop(owner)
+    ((new_id, new),) = cluster.shards.items()
+    feed = FeedProbe(ROOM)
+    cluster.shards[owner] = old
+    cluster.router.open_feed(feed)
+    question = await old.expect(Attach)
+    old.say(attached(question, 10))
+    answers.publish("sent")
+    await old.expect(PublishCommand)
+    old.is_up = False
+    cluster.directory.change(place(2, {new_id: 1}))
+    continued = await new.expect(Attach)
+    assert (continued.epoch, continued.offset) == ("epoch-1", 10)
+    assert (await new.expect(PublishCommand)).text == "sent"
+    assert cluster.router.shards_known == 1
+    await trio.sleep(30)
+    assert old.attempts == 1
+
+
+async def test_a_new_shard_in_the_map_is_linked_and_given_its_rooms(
+    cluster: Cluster, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    feed, generation = await open_live(cluster)
+    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2")
+    cluster.directory.change(place(2, {ShardId("shard-1"): 0, ShardId("shard-2"): 1}))
+    assert await cluster.shard.expect(Detach) == Detach(ROOM, generation)
+    assert (await newcomer.expect(Attach)).offset == 10
+    assert feed.told[1:] == []
+
+
+async def test_a_shard_with_another_secret_is_not_used(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    shard = FakeShard(nursery)
+
+    async def connect(_: ShardId) -> Any:
+        return await shard.connect()
+
+    router = ShardRouter(
+        FakeDirectory("shard-1"), connect, secrets=[SECRETS[0] + b"?"], role="api", node="api-1", rng=Random(1), log=QUIET_LOG
+    )
+    await nursery.start(router.run)
+    await trio.sleep(10)
+    assert router.shards_reached == 0
+    assert router.counters.links_failed > 3
+
+
+async def test_a_shard_without_an_address_cannot_be_dialled() -> None:
+    directory: Directory = FakeDirectory("shard-1")
+    connect = dial(directory, network=None)  # type: ignore[arg-type]  # never reached
+    with pytest.raises(ConnectionError, match="no address of shard-1"):
+        await connect(ShardId("shard-1"))
