@@ -1,0 +1,66 @@
+"""What must hold between settings, beyond the bound that each has of its own.  Pure."""
+
+import re
+from collections.abc import Iterator
+
+from runtime.schema import ClusterSettings, Settings
+from wire.limits import SHARDS_MAX
+from wire.names import parse_room
+
+# Exactly what a browser puts into Origin: no path, no slash at the end, lower case.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?\Z")
+_SHARD_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
+
+Broken = tuple[tuple[str, ...], str]
+"""The keys concerned, and a sentence that names the bound and the values."""
+
+
+def broken_relations(settings: Settings) -> Iterator[Broken]:
+    """Every relation that does not hold."""
+    gateway = settings.gateway
+    if gateway.connections_soft_max > gateway.connections_max:
+        yield (
+            ("gateway.connections_soft_max", "gateway.connections_max"),
+            f"gateway.connections_soft_max {gateway.connections_soft_max} exceeds"
+            f" gateway.connections_max {gateway.connections_max}",
+        )
+    if gateway.pong_timeout_s >= gateway.ping_interval_s:
+        # One ping under way at a time: the answer to it must be due before the next (SEMANTICS, R35).
+        yield (
+            ("gateway.pong_timeout_s", "gateway.ping_interval_s"),
+            f"gateway.pong_timeout_s {gateway.pong_timeout_s} is not below gateway.ping_interval_s {gateway.ping_interval_s}",
+        )
+    for name, section in (("gateway", gateway), ("broker", settings.broker)):
+        if section.port == section.admin_port != 0 and section.host == section.admin_host:
+            yield (
+                (f"{name}.port", f"{name}.admin_port"),
+                f"{name}.port and {name}.admin_port are both {section.port} on {section.host}",
+            )
+    for origin in gateway.origins:
+        if origin != "*" and not _ORIGIN.match(origin):
+            yield (
+                ("gateway.origins",),
+                f"gateway.origins has {origin!r}; an origin is scheme://host or scheme://host:port in lower case, or *",
+            )
+    for namespace in settings.rooms.namespaces:
+        if parse_room(f"{namespace}/x") is None:
+            yield (
+                ("rooms.namespaces",),
+                f"rooms.namespaces has {namespace!r}; a namespace is 1 to 32 of a-z 0-9 _ - and begins with a letter or digit",
+            )
+    yield from _broken_cluster(settings.cluster)
+
+
+def _broken_cluster(cluster: ClusterSettings) -> Iterator[Broken]:
+    keys = ("cluster.shards",)
+    if not 1 <= len(cluster.shards) <= SHARDS_MAX:
+        yield keys, f"cluster.shards names {len(cluster.shards)} shards; a cluster has 1 to {SHARDS_MAX}"
+    for shard, address in cluster.shards.items():
+        if not _SHARD_ID.match(shard):
+            yield keys, f"cluster.shards has {shard!r}; a shard's id is 1 to 32 of a-z 0-9 - and begins with a letter or digit"
+        host, _, port = address.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+            yield keys, f"cluster.shards has {shard} at {address!r}; an address is host:port, with a port of 1 to 65535"
+    shared = {address for address in cluster.shards.values() if list(cluster.shards.values()).count(address) > 1}
+    for address in sorted(shared):
+        yield keys, f"cluster.shards has {address!r} for more than one shard"

@@ -1,0 +1,72 @@
+"""Relations between settings: each that is broken is named with its keys and values."""
+
+import msgspec
+import pytest
+
+from runtime.schema import BrokerSettings, ClusterSettings, GatewaySettings, RoomSettings, Settings
+from runtime.settings_relations import broken_relations
+
+
+def broken(**sections: object) -> list[str]:
+    return [sentence for _, sentence in broken_relations(msgspec.structs.replace(Settings(), **sections))]
+
+
+def test_the_defaults_hold() -> None:
+    assert broken() == []
+
+
+def test_the_soft_maximum_is_not_above_the_hard_one() -> None:
+    assert broken(gateway=GatewaySettings(connections_max=10, connections_soft_max=11)) == [
+        "gateway.connections_soft_max 11 exceeds gateway.connections_max 10"
+    ]
+    assert broken(gateway=GatewaySettings(connections_max=10, connections_soft_max=10)) == []
+
+
+def test_a_pong_is_due_before_the_next_ping() -> None:
+    assert broken(gateway=GatewaySettings(ping_interval_s=10, pong_timeout_s=10)) == [
+        "gateway.pong_timeout_s 10 is not below gateway.ping_interval_s 10"
+    ]
+
+
+def test_one_address_is_not_listened_on_twice() -> None:
+    assert broken(broker=BrokerSettings(port=8101, admin_port=8101)) == [
+        "broker.port and broker.admin_port are both 8101 on 127.0.0.1"
+    ]
+    assert broken(broker=BrokerSettings(port=8101, admin_port=8101, admin_host="10.0.0.1")) == []
+    assert broken(gateway=GatewaySettings(port=0, admin_port=0)) == []
+
+
+@pytest.mark.parametrize("origin", ["https://example.org", "http://localhost:8000", "https://[::1]:8000", "*"])
+def test_an_origin_is_what_a_browser_sends(origin: str) -> None:
+    assert broken(gateway=GatewaySettings(origins=[origin])) == []
+
+
+@pytest.mark.parametrize("origin", ["https://example.org/", "example.org", "https://Example.org", "https://a.org/x", "", "null"])
+def test_an_origin_that_no_browser_sends_is_told(origin: str) -> None:
+    (sentence,) = broken(gateway=GatewaySettings(origins=[origin]))
+    assert repr(origin) in sentence
+
+
+@pytest.mark.parametrize("namespace", ["Election", "a/b", "", "-a", "a" * 33])
+def test_a_namespace_is_one(namespace: str) -> None:
+    (sentence,) = broken(rooms=RoomSettings(namespaces=["election", namespace]))
+    assert repr(namespace) in sentence
+
+
+@pytest.mark.parametrize(
+    ("shards", "part"),
+    [
+        ({}, "names 0 shards"),
+        ({f"s-{n}": f"h:{n + 1}" for n in range(65)}, "names 65 shards"),
+        ({"Shard": "h:1"}, "'Shard'"),
+        ({"s": "h"}, "s at 'h'"),
+        ({"s": ":80"}, "s at ':80'"),
+        ({"s": "h:0"}, "s at 'h:0'"),
+        ({"s": "h:65536"}, "s at 'h:65536'"),
+        ({"s": "h:8\u0665"}, "an address is host:port"),
+        ({"s": "h:1", "t": "h:1"}, "'h:1' for more than one shard"),
+    ],
+)
+def test_shards_have_names_and_addresses_of_their_own(shards: dict[str, str], part: str) -> None:
+    (sentence,) = broken(cluster=ClusterSettings(shards=shards))
+    assert part in sentence
