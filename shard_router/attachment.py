@@ -23,7 +23,7 @@ class Attachment:
     link knows nothing of this room; `listening` is the one whose messages reach the feed, 0 for none.
     """
 
-    __slots__ = ("asked_at", "feed", "generation", "listening", "phase", "reported", "reported_at", "room")
+    __slots__ = ("asked_at", "feed", "generation", "listening", "phase", "reported", "reported_at", "room", "wake")
 
     def __init__(self, feed: FeedPort) -> None:
         self.feed = feed
@@ -31,6 +31,8 @@ class Attachment:
         self.phase = Phase.WAITING
         self.generation = 0
         self.listening = 0
+        self.wake = 0
+        """The alarm that counts, of those the channel has set for this feed; 0 for none."""
         self.asked_at = 0.0
         self.reported = 0
         """The sum of members that the shard was told last, and when."""
@@ -56,9 +58,16 @@ class Attachment:
         self.phase = Phase.WAITING
         self.listening = 0
 
+    def settled(self, phase: Phase) -> None:
+        """The shard has answered: `phase` is LIVE or REFUSED, and there is nothing to wake for."""
+        self.phase = phase
+        self.wake = 0
+        if phase is Phase.REFUSED:
+            self.listening = 0
+
     def forgotten(self) -> None:
         """No link knows of this room any more."""
-        self.generation = self.listening = 0
+        self.generation = self.listening = self.wake = 0
         if self.phase is not Phase.REFUSED:
             self.phase = Phase.WAITING
 

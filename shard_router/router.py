@@ -15,14 +15,14 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from runtime.metrics import RouterCounters
-from runtime.transport import Network, Transport
 from shard_router.attachment import Attachment
 from shard_router.directory import Directory
+from shard_router.link_opener import Connect, LinkParts
 from shard_router.moves import MovedRooms
 from shard_router.placement import SlotMap
 from shard_router.ports import FeedPort, PublishAnswer, RangeAnswer
 from shard_router.requests import PublishRequest, Question, ReadRequest, Request, question_of, refused
-from shard_router.shard_channel import Connect, LinkParts, ShardChannel
+from shard_router.shard_channel import ShardChannel
 from shard_router.slots import slot_of
 from wire.codes import Refusal
 from wire.limits import LINK_REQUESTS_MAX, PUBLISH_WAIT_S, ROUTER_TICK_S, SLOT_COUNT
@@ -30,22 +30,10 @@ from wire.names import RoomName, ShardId, Slot
 from wire.node_messages import CommandRefused, PublishCommand, RangeRead
 
 
-def dial(directory: Directory, network: Network) -> Connect:
-    """Reach shards at the addresses that the directory gives, as of each attempt."""
-
-    async def connect(shard: ShardId) -> Transport:
-        address = directory.address_of(shard)
-        if address is None:
-            raise ConnectionError(f"the directory has no address of {shard}")
-        return await network.connect(address.host, address.port)
-
-    return connect
-
-
 class ShardRouter:
     """`ports.Router` over the shards of a directory.  Works while `run` is running; create it inside trio.
 
-    `connect` gives a transport to a shard: `dial(directory, network)`, or a socketpair where the
+    `connect` gives a transport to a shard: `link_opener.dial(directory, network)`, or a socketpair where the
     shard lives in the same process.  It raises `OSError` when there is nobody.  `rng` gives link
     nonces and jitter: `random.SystemRandom` outside of tests.
     """

@@ -9,27 +9,22 @@ While there is no link, or the shard is leaving, requests wait for the next one.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from heapq import heappop, heappush
-from random import Random
 from typing import Any, Protocol
 
 import trio
-from structlog.typing import FilteringBoundLogger
 
 from runtime.backoff import Backoff
-from runtime.link import Link, LinkRefusedError, open_client_link
-from runtime.metrics import RouterCounters
-from runtime.transport import Transport
+from runtime.link import Link
 from shard_router.attachment import Attachment, Phase
+from shard_router.link_opener import LinkOpener, LinkParts
 from shard_router.requests import Answer, PublishRequest, Request, RequestTable, is_temporary
 from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.errors import PeerError
 from wire.limits import (
     ATTACH_AGAIN_S,
     LINK_DEAD_AFTER_S,
-    LINK_HELLO_DEADLINE_S,
     LINK_RETRY_BASE_S,
     LINK_RETRY_CAP_S,
     MEMBERS_REPORT_INTERVAL_S,
@@ -56,10 +51,9 @@ from wire.node_messages import (
     Sum,
 )
 
-Connect = Callable[[ShardId], Awaitable[Transport]]
-
 # How long what did not fit waits before the next try: at 4 MiB of a full link, 400 MB a second.
 _PUMP_RETRY_S = 0.01
+_DRAINING = Refusal.DRAINING.kind.code
 
 
 class ChannelOwner(Protocol):
@@ -70,20 +64,6 @@ class ChannelOwner(Protocol):
 
     def on_link_lost(self, channel: "ShardChannel") -> None:
         """All requests of the channel wait again; some may belong to another shard by now."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkParts:
-    """What every channel of one router needs to open links and to count."""
-
-    connect: Connect
-    secrets: Sequence[bytes]
-    role: str
-    node: str
-    rng: Random
-    log: FilteringBoundLogger
-    counters: RouterCounters
-    generations: "itertools.count[int]"
 
 
 class ShardChannel:
@@ -98,15 +78,15 @@ class ShardChannel:
         self._owner = owner
         self._parts = parts
         self._down_since = trio.current_time()
-        self._last_failure = ""
+        self._opener = LinkOpener(shard, parts)
         self._scope = trio.CancelScope()
         self._to_detach: dict[RoomName, int] = {}
         """Rooms, with their generation, whose detach found the link full; bounded by the rooms that were attached."""
         self._to_attach: dict[RoomName, Attachment] = {}
         self._stuck = trio.Event()
-        self._due: list[tuple[float, int, Attachment, int]] = []
-        """A heap: when to ask for a room again unless its generation has passed.  At most one entry a feed and attach."""
-        self._due_serial = itertools.count()
+        self._alarms: list[tuple[float, int, Attachment]] = []
+        """A heap: when to ask for a room again, if that alarm still counts; one entry an attach of the last PUBLISH_WAIT_S."""
+        self._alarm_numbers = itertools.count(1)
         self._members_due = 0.0
         self._receivers: dict[type[AnyNodeMessage], Callable[[Any], None]] = {
             Batch: self._on_batch,
@@ -178,10 +158,9 @@ class ShardChannel:
     def tick(self, now: float) -> None:
         """Give up what is late, ask again for what is due, report members.  Called by the router's one timer."""
         self.give_up_late(now)
-        while self._due and self._due[0][0] <= now:
-            _, _, attachment, generation = heappop(self._due)
-            waits = attachment.phase is Phase.WAITING or attachment.phase is Phase.ASKED
-            if waits and attachment.generation == generation and self.attachments.get(attachment.room) is attachment:
+        while self._alarms and self._alarms[0][0] <= now:
+            _, number, attachment = heappop(self._alarms)
+            if attachment.wake == number:
                 self.attach_again(attachment, 0)
         if now >= self._members_due:
             self._members_due = now + 1 / SIGNALS_PER_S_MAX
@@ -194,7 +173,9 @@ class ShardChannel:
             request.give_up(was_sent)
 
     def _wake_at(self, attachment: Attachment, when: float) -> None:
-        heappush(self._due, (when, next(self._due_serial), attachment, attachment.generation))
+        """Ask again at `when`, unless the shard has answered or the feed has gone; replaces an earlier alarm."""
+        attachment.wake = next(self._alarm_numbers)
+        heappush(self._alarms, (when, attachment.wake, attachment))
 
     def _report_members(self, now: float) -> None:
         """One message with every sum that changed or has to be renewed; what does not fit is due at the next tick."""
@@ -266,7 +247,7 @@ class ShardChannel:
         self._down_since = trio.current_time()
         with self._scope:
             while True:
-                link = await self._open()
+                link = await self._opener.open()
                 if link is not None:
                     opened_at = trio.current_time()
                     parts.log.info("link_opened", shard=self.shard, peer=link.peer_node, map_version=link.peer_map_version)
@@ -276,23 +257,6 @@ class ShardChannel:
                     if trio.current_time() - opened_at >= LINK_DEAD_AFTER_S:
                         backoff.reset()
                 await trio.sleep(backoff.next_delay())
-
-    async def _open(self) -> Link | None:
-        """One attempt, bounded by its deadlines; None and a log line when it fails for another reason than before."""
-        parts = self._parts
-        try:
-            with trio.fail_after(LINK_HELLO_DEADLINE_S):
-                transport = await parts.connect(self.shard)
-            link = await open_client_link(transport, secrets=parts.secrets, role=parts.role, node=parts.node, rng=parts.rng)
-        except (OSError, PeerError, LinkRefusedError, trio.TooSlowError) as error:
-            parts.counters.links_failed += 1
-            failure = f"{type(error).__name__}: {error}"
-            if failure != self._last_failure:
-                self._last_failure = failure
-                parts.log.warning("link_failed", shard=self.shard, reason=failure)
-            return None
-        self._last_failure = ""
-        return link
 
     async def _serve(self, link: Link) -> str:
         """Use the link until it ends; answers why.  Owns the helper task that sends what did not fit."""
@@ -358,12 +322,15 @@ class ShardChannel:
         request = self.requests.take(message.request)
         if request is None:
             self._parts.counters.late_answers += 1
+        elif self.is_leaving and isinstance(message, CommandRefused) and message.code == _DRAINING:
+            # It crossed the shard's farewell on the way: not carried out, so it waits for the next link.
+            self.requests.adopt([request])
         else:
             request.resolve(message)
 
     def _on_attached(self, message: Attached) -> None:
         if (attachment := self._listener(message.room, message.generation)) is not None:
-            attachment.phase = Phase.LIVE
+            attachment.settled(Phase.LIVE)
             attachment.feed.on_attached(message)
 
     def _on_attach_refused(self, message: AttachRefused) -> None:
@@ -377,8 +344,7 @@ class ShardChannel:
             advice_s = (message.retry_after_ms or usual) / 1000
             self.attach_again(attachment, self._parts.rng.uniform(advice_s, 2 * advice_s))
         else:
-            attachment.phase = Phase.REFUSED
-            attachment.listening = 0
+            attachment.settled(Phase.REFUSED)
             attachment.feed.on_attach_refused(message)
 
     def _on_hide(self, message: HideFrames) -> None:

@@ -1,26 +1,20 @@
 """Which shard is asked, and what happens to rooms that change hands."""
 
-from random import Random
 from typing import Any
 
-import pytest
 import trio
 from trio.testing import MockClock
 
-from shard_router.directory import Directory
 from shard_router.placement import place
 from shard_router.ports import RangeAnswer
-from shard_router.router import ShardRouter, dial
 from shard_router.slots import slot_of
-from tests.support.fake_shard import SECRETS, FakeShard
+from tests.support.fake_shard import FakeShard
 from tests.support.feed_probe import FeedProbe
 from tests.support.router_rig import (
-    QUIET_LOG,
     ROOM,
     TICKS_S,
     Answers,
     Cluster,
-    FakeDirectory,
     attached,
     open_live,
     saying,
@@ -87,6 +81,16 @@ async def test_identical_reads_under_way_are_asked_once(cluster: Cluster, autoju
     cluster.router.read_range(question, got.append)
     assert (await cluster.shard.expect(RangeRead)).after == 5
     assert cluster.router.counters.reads_shared == 99
+
+
+async def test_a_read_survives_lost_links_until_its_wait_ends(cluster: Cluster, autojump_clock: MockClock) -> None:
+    got: list[RangeAnswer] = []
+    cluster.router.read_range(RangeRead(0, ROOM), got.append)
+    for _ in range(3):
+        await cluster.shard.expect(RangeRead)
+        cluster.shard.cut()
+    await trio.sleep(limits.PUBLISH_WAIT_S)
+    assert [answer.code for answer in got if isinstance(answer, CommandRefused)] == ["unavailable"]
 
 
 async def test_a_refused_read_is_not_left_in_flight(cluster: Cluster, autojump_clock: MockClock) -> None:
@@ -166,23 +170,9 @@ async def test_a_new_shard_in_the_map_is_linked_and_given_its_rooms(
     assert feed.told[1:] == []
 
 
-async def test_a_shard_with_another_secret_is_not_used(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    shard = FakeShard(nursery)
-
-    async def connect(_: ShardId) -> Any:
-        return await shard.connect()
-
-    router = ShardRouter(
-        FakeDirectory("shard-1"), connect, secrets=[SECRETS[0] + b"?"], role="api", node="api-1", rng=Random(1), log=QUIET_LOG
-    )
-    await nursery.start(router.run)
-    await trio.sleep(10)
-    assert router.shards_reached == 0
-    assert router.counters.links_failed > 3
-
-
-async def test_a_shard_without_an_address_cannot_be_dialled() -> None:
-    directory: Directory = FakeDirectory("shard-1")
-    connect = dial(directory, network=None)  # type: ignore[arg-type]  # never reached
-    with pytest.raises(ConnectionError, match="no address of shard-1"):
-        await connect(ShardId("shard-1"))
+async def test_a_feed_that_its_shard_disowns_is_told_and_asks_again(cluster: Cluster, autojump_clock: MockClock) -> None:
+    feed, generation = await open_live(cluster)
+    cluster.shard.say(Moved(ROOM, 2, generation=generation))
+    question = await cluster.shard.expect(Attach)
+    assert feed.told[-1] == "detached"
+    assert (question.epoch, question.offset) == ("epoch-1", 10)
