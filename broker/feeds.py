@@ -74,6 +74,7 @@ class Feeds:
             state.refuse(link, message, Refusal.UNAVAILABLE, ENDING_EPOCH_RETRY_MS)
             return
         peer = state.links[link]
+        state.counters.attaches += 1
         hosted.feeds[link] = Feed(message.generation)
         peer.rooms.add(name)
         peer.behind.discard(name)
@@ -160,7 +161,6 @@ class Feeds:
 
     def _reattach(self, link: LinkId, hosted: Hosted) -> None:
         feed = hosted.feeds[link]
-        self._state.counters.reattaches += 1
         self._remove(link, hosted)
         self._state.send(link, Reattach(hosted.name, feed.generation))
 
@@ -189,6 +189,7 @@ class Feeds:
     def on_room_again(self, link: LinkId) -> None:
         """The link has emptied: the feeds that fell behind may attach again."""
         peer = self._state.links[link]
+        self._state.counters.reattaches += len(peer.behind)
         for name in list(peer.behind):
             self._reattach(link, self._state.rooms[name])
 

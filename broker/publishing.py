@@ -26,7 +26,7 @@ from wire.limits import (
     SHARD_PENDING_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
-from wire.names import RoomName, Slot, parse_message_id, parse_room
+from wire.names import Epoch, RoomName, Slot, parse_message_id, parse_room
 from wire.node_messages import CommandRefused, Committed, Moved, OutcomeUnknown, PublishCommand
 
 UTF8_BYTES_PER_CHAR_MAX = 4
@@ -72,7 +72,7 @@ class Publishing:
 
     # --- commands -----------------------------------------------------------------------------
 
-    def publish(self, link: LinkId, command: PublishCommand, now_ms: int) -> None:
+    def publish(self, link: LinkId, command: PublishCommand, now_s: float, now_ms: int) -> None:
         """Judge one command; it is answered now, or with its commit."""
         state = self._state
         state.counters.publishes += 1
@@ -93,13 +93,13 @@ class Publishing:
             return
         verdict = room.handle(command, now_ms, state.random_bytes(SALT_BYTES))
         if isinstance(verdict, Decided):
-            verdict.event.waiters.append(Waiter(link, command.request))
+            verdict.event.waiters.append(Waiter(link, command.request, now_s))
             state.pending_bytes += verdict.event.size
             state.queue(hosted)
             if not hosted.feeds:
                 state.settle(hosted)
         elif isinstance(verdict, Waits):
-            verdict.event.waiters.append(Waiter(link, command.request, duplicate=True))
+            verdict.event.waiters.append(Waiter(link, command.request, now_s, duplicate=True))
         elif isinstance(verdict, Duplicate):
             state.counters.duplicates += 1
             state.send(link, Committed(command.request, verdict.epoch, verdict.offset, verdict.at, True))
@@ -123,16 +123,15 @@ class Publishing:
             size += write.size()
         return writes
 
-    def on_outcomes(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_ms: int) -> None:
+    def on_outcomes(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_s: float, now_ms: int) -> None:
         """The journal has judged a group: first what it took, since a fence takes whole slots away."""
         state = self._state
         fenced: set[Slot] = set()
         for write, outcome in zip(writes, outcomes, strict=True):
-            verdict = outcome.verdict
-            state.counters.writes[verdict.value] = state.counters.writes.get(verdict.value, 0) + 1
-            if verdict is CommitVerdict.COMMITTED:
-                self._committed(state.rooms[write.room], now_ms)
-            elif verdict is CommitVerdict.FENCED:
+            state.counters.writes[outcome.verdict.value] += 1
+            if outcome.verdict is CommitVerdict.COMMITTED:
+                self._committed(state.rooms[write.room], now_s, now_ms)
+            elif outcome.verdict is CommitVerdict.FENCED:
                 fenced.add(write.slot)
             else:
                 self._throw_away(state.rooms[write.room])
@@ -140,7 +139,7 @@ class Publishing:
         if fenced:
             self.release(fenced)
 
-    def _committed(self, hosted: Hosted, now_ms: int) -> None:
+    def _committed(self, hosted: Hosted, now_s: float, now_ms: int) -> None:
         state, room = self._state, hosted.room
         assert room is not None, "a write in flight keeps its room"
         published = room.publish()
@@ -149,8 +148,8 @@ class Publishing:
             state.pending_bytes -= event.size
             entry = event.entry
             for waiter in event.waiters:
-                answer = Committed(waiter.request, epoch, entry.offset, entry.at, waiter.duplicate)
-                state.send(LinkId(waiter.link), answer)
+                self._acknowledge(waiter, epoch, entry.offset, entry.at)
+                state.counters.publish_seconds.observe(now_s - waiter.asked_s)
         state.counters.events_committed += len(published.events)
         self._feeds.spread(hosted, published)
         if room.has_unsubmitted:
@@ -158,6 +157,10 @@ class Publishing:
         elif not hosted.feeds:
             state.settle(hosted)
         self._retain(hosted, room, now_ms)
+
+    def _acknowledge(self, waiter: Waiter, epoch: Epoch, offset: int, at: int) -> None:
+        self._state.counters.duplicates += waiter.duplicate
+        self._state.send(LinkId(waiter.link), Committed(waiter.request, epoch, offset, at, waiter.duplicate))
 
     def _retain(self, hosted: Hosted, room: Room, now_ms: int) -> None:
         """Let the journal forget, once in RETENTION_EVERY_EVENTS events of the room."""
@@ -180,7 +183,7 @@ class Publishing:
         """
         state = self._state
         state.journal_away = True
-        state.counters.writes["unknown"] = state.counters.writes.get("unknown", 0) + len(writes)
+        state.counters.writes["unknown"] += len(writes)
         for write in writes:
             hosted = state.rooms[write.room]
             in_flight = len(write.entries)
@@ -216,8 +219,7 @@ class Publishing:
                 self._refuse_events([event])
                 continue
             for waiter in event.waiters:
-                answer = Committed(waiter.request, place.epoch, place.offset, place.at, waiter.duplicate)
-                self._state.send(LinkId(waiter.link), answer)
+                self._acknowledge(waiter, place.epoch, place.offset, place.at)
 
     def release(self, slots: Iterable[Slot]) -> None:
         """These slots are another shard's now: whatever waits here is sent there."""
@@ -241,6 +243,7 @@ class Publishing:
                 state.send(LinkId(waiter.link), Moved(hosted.name, state.map_version, request=waiter.request))
         for event in hosted.unanswered:
             for waiter in event.waiters:
+                state.counters.unknown += 1
                 state.send(LinkId(waiter.link), OutcomeUnknown(waiter.request))
         hosted.unanswered = []
 
@@ -262,5 +265,6 @@ class Publishing:
         kind = Refusal.UNAVAILABLE.kind
         for event in events:
             for waiter in event.waiters:
+                self._state.counters.refused[kind.code] += 1
                 answer = CommandRefused(waiter.request, kind.code, kind.sentence, kind.retry_after_ms)
                 self._state.send(LinkId(waiter.link), answer)

@@ -16,7 +16,8 @@ from broker.journal.protocol import CommitOutcome, LoadedRoom, Write
 from broker.loading import Loading
 from broker.publishing import Publishing
 from broker.record import Entry
-from broker.shard_state import Counters, Peer, ShardState
+from broker.shard_state import Peer, ShardState
+from runtime.metrics import BrokerCounters
 from wire.codes import CloseCode, Refusal
 from wire.errors import PeerError
 from wire.limits import RELOAD_INTERVAL_S, ROOMS_LOADED_MAX
@@ -47,20 +48,20 @@ class Shard:
         store_id: str,
         random_bytes: Callable[[int], bytes],
         keep_events: int,
+        counters: BrokerCounters,
         rooms_loaded_max: int = ROOMS_LOADED_MAX,
     ) -> None:
         """`random_bytes` gives salts and epochs; `keep_events` is how many events of a room the journal keeps."""
-        self._state = ShardState(store_id, random_bytes, rooms_loaded_max)
+        self._state = ShardState(store_id, random_bytes, counters, rooms_loaded_max)
         self._feeds = Feeds(self._state)
         self._publishing = Publishing(self._state, self._feeds, keep_events)
         self._loading = Loading(self._state, self._feeds, self._publishing)
         self._reload_at_s = 0.0
+        counters.rooms_loaded = lambda: len(self._state.rooms)
+        counters.feeds = lambda: sum(len(hosted.feeds) for hosted in self._state.rooms.values())
+        counters.journal_available = lambda: not self._state.journal_away
 
     # --- what is going on -----------------------------------------------------------------------
-
-    @property
-    def counters(self) -> Counters:
-        return self._state.counters
 
     @property
     def map_version(self) -> int:
@@ -69,18 +70,6 @@ class Shard:
     @property
     def slots_owned(self) -> int:
         return len(self._state.terms)
-
-    @property
-    def rooms_loaded(self) -> int:
-        return len(self._state.rooms)
-
-    @property
-    def feeds_open(self) -> int:
-        return sum(len(hosted.feeds) for hosted in self._state.rooms.values())
-
-    @property
-    def pending_bytes(self) -> int:
-        return self._state.pending_bytes
 
     @property
     def journal_away(self) -> bool:
@@ -113,7 +102,7 @@ class Shard:
     def on_message(self, link: LinkId, message: AnyNodeMessage, now_s: float, now_ms: int) -> list[Effect]:
         """One message of a gateway; raises `PeerError` for one that is not a gateway's to send."""
         if isinstance(message, PublishCommand):
-            self._publishing.publish(link, message, now_ms)
+            self._publishing.publish(link, message, now_s, now_ms)
         elif isinstance(message, Attach):
             self._feeds.attach(link, message, now_s, now_ms)
         elif isinstance(message, RangeRead):
@@ -168,9 +157,11 @@ class Shard:
         """The writes of the next group commit; the caller commits one group at a time."""
         return self._publishing.take_group()
 
-    def on_outcomes(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_ms: int) -> list[Effect]:
+    def on_outcomes(
+        self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_s: float, now_ms: int
+    ) -> list[Effect]:
         """The journal's verdict on a group."""
-        self._publishing.on_outcomes(writes, outcomes, now_ms)
+        self._publishing.on_outcomes(writes, outcomes, now_s, now_ms)
         return self._state.take_effects()
 
     def on_unknown(self, writes: Sequence[Write]) -> tuple[set[Slot], list[Effect]]:

@@ -14,6 +14,7 @@ from broker.epoch import EPOCH_BYTES, epoch_of
 from broker.hosted import Hosted, LinkId, Phase, Question
 from broker.record import SALT_BYTES
 from broker.room import Room
+from runtime.metrics import BrokerCounters
 from shard_router.slots import slot_of
 from wire.codes import Refusal
 from wire.limits import LOADING_COMMANDS_MAX, ROOMS_LOADED_MAX, ROOMS_LOADING_MAX
@@ -30,27 +31,16 @@ class Peer:
     behind: set[RoomName] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class Counters:
-    """Plain ints, counted where things happen and read by the metrics collector."""
-
-    publishes: int = 0
-    duplicates: int = 0
-    events_committed: int = 0
-    batches: int = 0
-    reattaches: int = 0
-    rooms_evicted: int = 0
-    epochs_ended: int = 0
-    slots_released: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
-    writes: dict[str, int] = field(default_factory=dict)
-    """Writes by outcome: the values of CommitVerdict, and ``unknown``."""
-
-
 class ShardState:
     """See the module."""
 
-    def __init__(self, store_id: str, random_bytes: Callable[[int], bytes], rooms_loaded_max: int = ROOMS_LOADED_MAX) -> None:
+    def __init__(
+        self,
+        store_id: str,
+        random_bytes: Callable[[int], bytes],
+        counters: BrokerCounters,
+        rooms_loaded_max: int = ROOMS_LOADED_MAX,
+    ) -> None:
         self.store_id = store_id
         self.random_bytes = random_bytes
         self.rooms_loaded_max = rooms_loaded_max
@@ -65,7 +55,7 @@ class ShardState:
         self.pending_bytes = 0
         """Bytes decided and not published, over all rooms."""
         self.rooms_loading = 0
-        self.counters = Counters()
+        self.counters = counters
         self._dirty: deque[Hosted] = deque()
         self._idle: OrderedDict[RoomName, None] = OrderedDict()
         self._effects: list[Effect] = []
@@ -88,7 +78,7 @@ class ShardState:
         """Answer a question with an expected no."""
         kind = refusal.kind
         retry = kind.retry_after_ms if retry_after_ms is None else retry_after_ms
-        self.counters.refused[kind.code] = self.counters.refused.get(kind.code, 0) + 1
+        self.counters.refused[kind.code] += 1
         if isinstance(question, Attach):
             self.send(link, AttachRefused(question.room, question.generation, kind.code, kind.sentence, retry))
         else:

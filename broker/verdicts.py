@@ -12,10 +12,14 @@ from wire.node_messages import NodeFrame
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """Who is answered when an event's outcome is known; `duplicate` for a retry that came before it was."""
+    """Who is answered when an event's outcome is known; `duplicate` for a retry that came before it was.
+
+    `asked_s` is when the command arrived, on the clock that does not go back.
+    """
 
     link: int
     request: int
+    asked_s: float
     duplicate: bool = False
 
 

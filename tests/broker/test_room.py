@@ -134,7 +134,8 @@ def test_what_is_removed_before_anybody_saw_it_never_leaves_the_shard() -> None:
 def test_only_the_author_may_change_a_message_and_only_while_it_is_there() -> None:
     room = new_room()
     decide(room, message(1))
-    refusals: list[Verdict] = [room.handle(c, 1000, SALT) for c in (edit(2, 1, author="bob"), delete(3, 1, author="bob"), edit(4, 9))]
+    commands = [edit(2, 1, author="bob"), delete(3, 1, author="bob"), edit(4, 9)]
+    refusals: list[Verdict] = [room.handle(command, 1000, SALT) for command in commands]
     assert refusals == [Refusal.FORBIDDEN, Refusal.FORBIDDEN, Refusal.NO_SUCH_MESSAGE]
     decide(room, delete(5, 1))
     assert room.handle(edit(6, 1), 1000, SALT) is Refusal.NO_SUCH_MESSAGE

@@ -9,6 +9,7 @@ from broker.ids import kept_since_ms
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import CommitOutcome, Journal, Unavailable, Write
 from broker.shard import Shard
+from runtime.metrics import BrokerCounters
 from wire.limits import MESSAGE_IDS_PER_ROOM_MIN, ROOM_TAIL_BYTES_MAX, ROOM_TAIL_EVENTS_MAX
 from wire.names import Slot
 from wire.node_messages import AnyNodeMessage, Attach, NodeMessage, PublishCommand
@@ -32,12 +33,16 @@ def delete(request: int, target: int, *, author: str = "ann", room: str = ROOM) 
 class ShardDriver:
     """One shard on one journal.  `loads_held`: room loads and reads wait for `finish_loads`."""
 
-    def __init__(self, journal: Journal | None = None, *, map_version: int = 1, seed: int = 1, rooms_loaded_max: int = 100) -> None:
+    def __init__(
+        self, journal: Journal | None = None, *, map_version: int = 1, seed: int = 1, rooms_loaded_max: int = 100
+    ) -> None:
         self.journal: Journal = journal if journal is not None else MemoryJournal("store")
+        self.counters = BrokerCounters()
         self.shard = Shard(
             store_id=self.journal.store_id,
             random_bytes=Random(seed).randbytes,
             keep_events=2000,
+            counters=self.counters,
             rooms_loaded_max=rooms_loaded_max,
         )
         self.now_s = 100.0
@@ -122,7 +127,7 @@ class ShardDriver:
     def finish(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome] | None = None) -> None:
         """Commit a group; or have the shard believe `outcomes`."""
         given = outcomes if outcomes is not None else self.journal.commit(writes)
-        self.run(self.shard.on_outcomes(writes, given, self.now_ms))
+        self.run(self.shard.on_outcomes(writes, given, self.now_s, self.now_ms))
 
     def commit(self) -> int:
         """Commit all that is pending; answers how many groups that took."""

@@ -1,0 +1,168 @@
+"""The one task that writes: a group commit at a time, over all rooms, and the way back when its outcome is unknown.
+
+While a group is on the lane, what is decided waits; then all of it, up to the bounds, is the
+next group.  So a group grows with the load, and an idle shard pays for one write only.  A
+group is formed when its turn comes, not when its events are decided: that is why a room's
+events travel as one write, and why nothing follows a commit of unknown outcome before its
+slots have been claimed again (runtime.group_commit queues writes that are complete already).
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Final
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from broker.effects import Effect, Retain
+from broker.journal.protocol import CommitOutcome, Journal, StaleMap, Unavailable, Write
+from broker.shard import Shard
+from runtime.backoff import Backoff
+from runtime.metrics import BrokerCounters
+from runtime.offload import Offload, OffloadTimeout
+from wire.limits import CLAIM_RETRY_BASE_S, CLAIM_RETRY_CAP_S, JOURNAL_IDLE_AFTER_S, MESSAGE_IDS_PER_ROOM_MIN
+from wire.names import Slot, Term
+
+# What leaves open whether a job of the journal took effect.
+UNKNOWN_OUTCOME: Final = (Unavailable, OffloadTimeout)
+
+
+class Committer:
+    """See the module; `run` is its task, owned by the server."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        journal: Journal,
+        lane: Offload,
+        *,
+        owner: str,
+        deadline_s: float,
+        do: Callable[[Sequence[Effect]], None],
+        wall_ms: Callable[[], int],
+        rng: Random,
+        log: FilteringBoundLogger,
+        counters: BrokerCounters,
+    ) -> None:
+        """`do` carries out effects; `deadline_s` bounds one commit or claim, from asking to knowing."""
+        self._shard = shard
+        self._journal = journal
+        self._lane = lane
+        self._owner = owner
+        self._deadline_s = deadline_s
+        self._do = do
+        self._wall_ms = wall_ms
+        self._rng = rng
+        self._log = log
+        self._counters = counters
+        self._retains: deque[Retain] = deque()
+        """What the journal may forget, at most one per loaded room and RETENTION_EVERY_EVENTS of its events."""
+        self._woken = trio.lowlevel.ParkingLot()
+        self._settled = trio.lowlevel.ParkingLot()
+
+    def wake(self) -> None:
+        """There may be something to write."""
+        self._woken.unpark()
+
+    def retain(self, effect: Retain) -> None:
+        self._retains.append(effect)
+        self._woken.unpark()
+
+    async def wait_settled(self) -> None:
+        """Wait until everything that was decided has its outcome."""
+        while not self._shard.is_settled:
+            await self._settled.park()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            writes = self._shard.take_group()
+            if writes:
+                await self._commit(writes)
+            self._settled.unpark_all()
+            if self._retains:
+                await self._retain_one()
+            elif not self._shard.has_writes:
+                await self._wait_for_work()
+
+    async def _wait_for_work(self) -> None:
+        with trio.move_on_after(JOURNAL_IDLE_AFTER_S) as patience:
+            await self._woken.park()
+        if patience.cancelled_caught and not self._shard.has_writes:
+            await self._upkeep(self._journal.idle)
+            if not self._shard.has_writes and not self._retains:
+                await self._woken.park()
+
+    async def _commit(self, writes: Sequence[Write]) -> None:
+        counters = self._counters.commit
+        began = trio.current_time()
+        try:
+            outcomes = await self._lane(partial(self._journal.commit, writes), deadline_s=self._deadline_s)
+        except UNKNOWN_OUTCOME as error:
+            counters.failures += 1
+            await self._recover(writes, error)
+        else:
+            self._report(outcomes)
+            self._do(self._shard.on_outcomes(writes, outcomes, trio.current_time(), self._wall_ms()))
+        finally:
+            counters.groups += 1
+            counters.writes += len(writes)
+            counters.seconds.observe(trio.current_time() - began)
+
+    def _report(self, outcomes: Sequence[CommitOutcome]) -> None:
+        """What an operator should hear of: never in an ordinary commit."""
+        odd = [outcome.verdict.value for outcome in outcomes if outcome.head is not None or outcome.verdict.value == "fenced"]
+        if odd:
+            self._log.warning("writes_refused", outcomes=sorted(set(odd)), writes=len(odd))
+
+    # --- unknown outcomes -----------------------------------------------------------------------
+
+    async def _recover(self, writes: Sequence[Write], error: Exception) -> None:
+        """Fence whatever may still be under way, then have the rooms read again.
+
+        Until the claim succeeds nothing else is asked of the journal: reading before it could
+        miss a write that lands late.
+        """
+        self._log.warning("commit_outcome_unknown", writes=len(writes), error=str(error))
+        slots, effects = self._shard.on_unknown(writes)
+        self._do(effects)
+        try:
+            terms = await self.claim(sorted(slots), self._shard.map_version)
+        except StaleMap as stale:
+            self._log.warning("slots_lost", slots=len(slots), error=str(stale))
+            self._do(self._shard.on_slots_lost(slots))
+        else:
+            self._log.info("slots_reclaimed", slots=len(slots))
+            self._do(self._shard.on_reclaimed(terms))
+
+    async def claim(self, slots: Sequence[Slot], map_version: int) -> Mapping[Slot, Term]:
+        """Claim until the journal has an answer; raises `StaleMap` when that is no."""
+        backoff = Backoff(self._rng, CLAIM_RETRY_BASE_S, CLAIM_RETRY_CAP_S)
+        while True:
+            try:
+                return await self._lane(
+                    partial(self._journal.claim, slots, map_version, self._owner), deadline_s=self._deadline_s
+                )
+            except UNKNOWN_OUTCOME as error:
+                pause_s = backoff.next_delay()
+                self._log.warning("claim_failed", slots=len(slots), error=str(error), again_in_s=round(pause_s, 3))
+                await trio.sleep(pause_s)
+
+    # --- upkeep -----------------------------------------------------------------------------------
+
+    async def _retain_one(self) -> None:
+        effect = self._retains.popleft()
+        await self._upkeep(
+            partial(
+                self._journal.retain, effect.room, effect.keep_after, effect.ids_before_ms, MESSAGE_IDS_PER_ROOM_MIN
+            )
+        )
+
+    async def _upkeep(self, job: Callable[[], None]) -> None:
+        """A job that nobody waits for: one that fails is told, and comes up again by itself."""
+        try:
+            await self._lane(job, deadline_s=self._deadline_s)
+        except UNKNOWN_OUTCOME as error:
+            self._log.warning("upkeep_failed", error=str(error))

@@ -1,0 +1,92 @@
+"""The one task that reads the journal: rooms to load and history that is older than memory, one at a time.
+
+The read lane has a thread and a connection of its own, so a reader of old history does not
+hold up a commit.  What waits is bounded: loads by the shard, reads here.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from broker.effects import Effect, Load, Read
+from broker.ids import kept_since_ms
+from broker.journal.protocol import Journal, JournalCorrupt, Unavailable
+from broker.shard import Shard
+from runtime.offload import Offload, OffloadTimeout
+from wire.limits import MESSAGE_IDS_PER_ROOM_MIN, READS_WAITING_MAX, ROOM_TAIL_BYTES_MAX, ROOM_TAIL_EVENTS_MAX
+
+
+class Reader:
+    """See the module; `run` is its task, owned by the server."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        journal: Journal,
+        lane: Offload,
+        *,
+        deadline_s: float,
+        do: Callable[[Sequence[Effect]], None],
+        wall_ms: Callable[[], int],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._shard = shard
+        self._journal = journal
+        self._lane = lane
+        self._deadline_s = deadline_s
+        self._do = do
+        self._wall_ms = wall_ms
+        self._log = log
+        self._loads: deque[Load] = deque()
+        self._reads: deque[Read] = deque()
+        self._woken = trio.lowlevel.ParkingLot()
+
+    def load(self, effect: Load) -> None:
+        """Queue a room; the shard asks once for each, and for at most ROOMS_LOADING_MAX at a time."""
+        self._loads.append(effect)
+        self._woken.unpark()
+
+    def read(self, effect: Read) -> bool:
+        """Queue a read; False when too many wait."""
+        if len(self._reads) >= READS_WAITING_MAX:
+            return False
+        self._reads.append(effect)
+        self._woken.unpark()
+        return True
+
+    async def run(self) -> None:
+        """Read until cancelled; rooms and history take turns, so neither starves the other."""
+        while True:
+            if not self._loads and not self._reads:
+                await self._woken.park()
+            if self._loads:
+                await self._load(self._loads.popleft())
+            if self._reads:
+                await self._read(self._reads.popleft())
+
+    async def _load(self, effect: Load) -> None:
+        shard, name = self._shard, effect.room
+        job = partial(
+            self._journal.load, name,
+            ROOM_TAIL_EVENTS_MAX, ROOM_TAIL_BYTES_MAX, kept_since_ms(self._wall_ms()), MESSAGE_IDS_PER_ROOM_MIN,
+        )  # fmt: skip
+        try:
+            loaded = await self._lane(job, deadline_s=self._deadline_s)
+        except (Unavailable, OffloadTimeout, JournalCorrupt) as error:
+            self._log.warning("room_load_failed", room=name, error=str(error))
+            self._do(shard.on_load_failed(name))
+        else:
+            self._do(shard.on_loaded(name, loaded, trio.current_time(), self._wall_ms()))
+
+    async def _read(self, effect: Read) -> None:
+        job = partial(self._journal.read, effect.room, effect.epoch, effect.after, effect.upto - effect.after)
+        try:
+            entries = await self._lane(job, deadline_s=self._deadline_s)
+        except (Unavailable, OffloadTimeout, JournalCorrupt) as error:
+            self._log.warning("history_read_failed", room=effect.room, error=str(error))
+            self._do(self._shard.on_read_failed(effect))
+        else:
+            self._do(self._shard.on_read(effect, entries))

@@ -1,0 +1,157 @@
+"""A whole shard over real links: the path of a message, restarts, drains, and peers that misbehave."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+import trio.testing
+
+from broker.journal.memory import MemoryJournal
+from broker.journal.protocol import Journal, StaleMap
+from broker.journal.sqlite import SqliteJournal
+from broker.server import run_shard
+from runtime.link import open_client_link
+from runtime.offload import ThreadLane
+from runtime.sockets import SocketNetwork
+from tests.support.shard_driver import ALL_SLOTS, ROOM, delete, message
+from tests.support.shard_links import SECRET, GatewayEnd, connect, parts_of, running_shard
+from wire.node_messages import (
+    Attach,
+    Attached,
+    Batch,
+    CommandRefused,
+    Committed,
+    HideFrames,
+    Leaving,
+    Members,
+    Range,
+    RangeRead,
+    Sum,
+)
+
+OpenJournal = Callable[[], Journal]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def open_journal(request: pytest.FixtureRequest, tmp_path: Path) -> OpenJournal:
+    """Opens the same store each time."""
+    if request.param == "memory":
+        memory = MemoryJournal("store")
+        return lambda: memory
+    return lambda: SqliteJournal(tmp_path / "journal.sqlite", new_store_id="store")
+
+
+async def test_a_message_goes_from_one_gateway_to_all(open_journal: OpenJournal) -> None:
+    async with trio.open_nursery() as nursery, running_shard(parts_of(open_journal())) as server:
+        one, two = await connect(nursery, server, "gateway-1"), await connect(nursery, server, "gateway-2")
+        one.say(Attach(ROOM, 1, members=2))
+        two.say(Attach(ROOM, 1, members=3))
+        position = await one.expect(Attached)
+        await two.expect(Attached)
+        two.say(message(1, "good evening"), message(2, "hello all"))
+        first, second = await two.expect(Committed), await two.expect(Committed)
+        assert (first.offset, second.offset, first.epoch) == (1, 2, position.epoch)
+        offsets: list[int] = []
+        while len(offsets) < 2:
+            offsets += [frame.offset for frame in (await one.expect(Batch)).frames]
+        assert offsets == [1, 2]
+        one.say(delete(3, 1, author="ann"))
+        assert (await two.expect(HideFrames)).tombstones[0].offset == 1
+        one.say(RangeRead(4, ROOM))
+        assert len((await one.expect(Range)).frames) == 3
+        one.say(Members([(ROOM, 4)]))
+        assert (await two.expect(Sum, lambda told: told.present == 7)).room == ROOM
+
+
+async def test_a_restart_keeps_epoch_ids_and_offsets(open_journal: OpenJournal) -> None:
+    async with trio.open_nursery() as nursery, running_shard(parts_of(open_journal())) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), *(message(number) for number in range(5)))
+        before = await gateway.expect(Committed, lambda answer: answer.request == 4)
+    async with trio.open_nursery() as nursery, running_shard(parts_of(open_journal(), map_version=2, seed=2)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 2, epoch=before.epoch, offset=3))
+        again = await gateway.expect(Attached)
+        assert (again.epoch, again.offset, again.since, again.resumed, again.term) == (before.epoch, 5, 3, True, 2)
+        gateway.say(message(4))
+        assert await gateway.expect(Committed) == Committed(4, before.epoch, 5, before.at, duplicate=True)
+
+
+async def test_threads_commit_and_read_as_well_as_inline_jobs(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite", new_store_id="store")
+    lane, read_lane = ThreadLane("commit"), ThreadLane("read")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, lane=lane, read_lane=read_lane)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(*(message(number) for number in range(500)))
+        last = await gateway.expect(Committed, lambda answer: answer.request == 499)
+        assert last.offset == 500
+        assert server.shard.is_settled
+    lane.close()
+    read_lane.close()
+    journal.close()
+
+
+async def test_a_shard_answers_what_is_under_way_before_it_leaves() -> None:
+    parts = parts_of(MemoryJournal("store"))
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1))
+        await gateway.expect(Attached)
+        gateway.say(*(message(number) for number in range(200)))
+        await gateway.expect(Batch)
+        parts.lifecycle.start_drain("test")
+        await gateway.expect(Leaving)
+        await gateway.wait_ended()
+        answered = [heard.request for heard in gateway.heard if isinstance(heard, Committed | CommandRefused)]
+        assert answered == list(range(200))
+
+
+async def test_a_shard_under_an_old_map_says_so_and_does_not_start() -> None:
+    journal = MemoryJournal("store")
+    journal.claim(ALL_SLOTS, 7, "another")
+    with pytest.raises(StaleMap):
+        await run_shard(parts_of(journal, map_version=6))
+
+
+@pytest.mark.parametrize("rubbish", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4000, b"\x00\x00\x00\x01\xc1", b""])
+async def test_rubbish_on_a_link_hurts_nobody_else(rubbish: bytes) -> None:
+    parts = parts_of(MemoryJournal("store"))
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        gateway = await connect(nursery, server)
+        for _ in range(20):
+            stranger = await SocketNetwork().connect(server.listener.host, server.listener.port)
+            if rubbish:
+                stranger.try_send(rubbish)
+            stranger.close()
+        gateway.say(message(1))
+        await gateway.expect(Committed)
+        with trio.fail_after(10):
+            while parts.counters.link_refusals < 20:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_an_authenticated_peer_that_talks_rubbish_loses_its_own_link_only() -> None:
+    parts = parts_of(MemoryJournal("store"))
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        good, bad = await connect(nursery, server), await connect(nursery, server, "gateway-2")
+        bad.say(Leaving())
+        await bad.wait_ended()
+        worse = await connect(nursery, server, "gateway-3")
+        worse.link.send_encoded_nowait(Random(1).randbytes(5000))
+        await worse.wait_ended()
+        assert parts.counters.link_errors == 2
+        good.say(message(1))
+        await good.expect(Committed)
+
+
+async def test_a_stream_of_this_process_is_served_like_any_other() -> None:
+    async with trio.open_nursery() as nursery, running_shard(parts_of(MemoryJournal("store"))) as server:
+        near, far = SocketNetwork().pair()
+        server.serve_transport(far)
+        link = await open_client_link(near, secrets=[SECRET], role="api", node="api-1", rng=Random(5))
+        end = GatewayEnd(link)
+        nursery.start_soon(end.run)
+        end.say(message(1))
+        assert (await end.expect(Committed)).offset == 1
