@@ -1,0 +1,221 @@
+"""A whole cluster inside one test: shards, gateways, journal, over whatever network the test gives.
+
+Every role runs as it does in production, from the same entry points; only the network, the
+lanes, the clock and the random source are the test's.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+import msgspec
+import structlog
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from broker.journal.memory import MemoryJournal
+from broker.journal.protocol import Journal
+from broker.server import BrokerParts, ShardServer, run_shard
+from gateway.server import GatewayParts, run_gateway
+from runtime.lifecycle import Lifecycle
+from runtime.metrics import BrokerCounters, GatewayCounters, RouterCounters
+from runtime.offload import Offload, ThreadLane
+from runtime.schema import BrokerSettings, ClusterSettings, GatewaySettings, RoomSettings
+from runtime.sockets import SocketNetwork
+from runtime.transport import Listener, Network
+from shard_router.directory import StaticDirectory
+from shard_router.link_opener import dial
+from shard_router.router import ShardRouter
+
+SECRETS = (b"a secret that all nodes of a test share",)
+GUEST_KEY = bytes(range(32))
+
+
+def quiet_log() -> FilteringBoundLogger:
+    """Takes everything and prints nothing."""
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(), processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(0)
+    )
+    return log
+
+
+def _drop(_logger: object, _method: str, _event: object) -> str:
+    raise structlog.DropEvent
+
+
+@dataclass
+class ShardNode:
+    id: str
+    lifecycle: Lifecycle
+    scope: trio.CancelScope
+    counters: BrokerCounters
+    port: int = 0
+    server: ShardServer | None = None
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    async def kill(self) -> None:
+        """As kill -9 would: no goodbye, no last commit."""
+        self.scope.cancel()
+        await self.ended.wait()
+
+    async def drain(self) -> None:
+        self.lifecycle.start_drain("test")
+        await self.ended.wait()
+
+
+@dataclass
+class GatewayNode:
+    id: str
+    lifecycle: Lifecycle
+    scope: trio.CancelScope
+    counters: GatewayCounters
+    listener: Listener | None = None
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def url(self) -> str:
+        assert self.listener is not None
+        return f"ws://{self.listener.host}:{self.listener.port}"
+
+    async def kill(self) -> None:
+        self.scope.cancel()
+        await self.ended.wait()
+
+    async def drain(self) -> None:
+        self.lifecycle.start_drain("test")
+        await self.ended.wait()
+
+
+class Cluster:
+    """Starts, kills and drains nodes; owned by `cluster` below, whose nursery they live in."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        journal: Journal | None = None,
+        network: Network | None = None,
+        lanes: Callable[[str], Offload] | None = None,
+        rng: Random | None = None,
+        wall_clock: Callable[[], float] | None = None,
+        gateway: GatewaySettings | None = None,
+        shard_ports: dict[str, int] | None = None,
+        map_version: int = 1,
+        host: str = "127.0.0.1",
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
+        self._nursery = nursery
+        self.journal = journal or MemoryJournal("a-test-store")
+        self.network = network or SocketNetwork()
+        self._lanes = lanes or ThreadLane
+        self._rng = rng or Random(1)
+        self._wall_clock = wall_clock
+        self._gateway = gateway or GatewaySettings(drain_deadline_s=2.0)
+        self.shard_ports = shard_ports or {}
+        self.map_version = map_version
+        self._host = host
+        self._log = log or quiet_log()
+        self.shards: dict[str, ShardNode] = {}
+        self.gateways: dict[str, GatewayNode] = {}
+        self._closed_lanes: list[ThreadLane] = []
+
+    def _rng_for(self) -> Random:
+        return Random(self._rng.getrandbits(64))
+
+    def _lifecycle(self) -> Lifecycle:
+        return Lifecycle(self._wall_clock) if self._wall_clock is not None else Lifecycle()
+
+    def _directory(self) -> StaticDirectory:
+        addresses = {shard: f"{self._host}:{port}" for shard, port in self.shard_ports.items()}
+        return StaticDirectory(ClusterSettings(shards=addresses, map_version=self.map_version))
+
+    async def start_shard(self, shard: str, *, journal: Journal | None = None) -> ShardNode:
+        """Start one shard of `shard_ports`, and wait until it serves."""
+        node = ShardNode(shard, self._lifecycle(), trio.CancelScope(), BrokerCounters(), self.shard_ports[shard])
+        lanes = [self._lanes(f"{shard}-commit"), self._lanes(f"{shard}-read")]
+        parts = BrokerParts(
+            settings=BrokerSettings(id=shard, host=self._host, port=node.port, drain_deadline_s=2.0),
+            keep_events=100_000, slot_map=self._directory().slot_map, network=self.network,
+            journal=journal or self.journal, lane=lanes[0], read_lane=lanes[1], secrets=SECRETS,
+            rng=self._rng_for(), log=self._log, counters=node.counters, lifecycle=node.lifecycle,
+        )  # fmt: skip
+
+        async def live(*, task_status: trio.TaskStatus[ShardServer]) -> None:
+            with node.scope:
+                await run_shard(parts, task_status=task_status)
+            node.ended.set()
+
+        self._closed_lanes += [lane for lane in lanes if isinstance(lane, ThreadLane)]
+        node.server = await self._nursery.start(live)
+        self.shards[shard] = node
+        return node
+
+    async def start_gateway(self, name: str, *, port: int = 0, settings: GatewaySettings | None = None) -> GatewayNode:
+        """Start one gateway with a router of its own, and wait until clients can connect."""
+        node = GatewayNode(name, self._lifecycle(), trio.CancelScope(), GatewayCounters())
+        base = settings or self._gateway
+        directory = self._directory()
+        counters = RouterCounters()
+        rng = self._rng_for()
+
+        async def live(*, task_status: trio.TaskStatus[Listener]) -> None:
+            with node.scope:
+                async with trio.open_nursery() as nursery:
+                    router = ShardRouter(
+                        directory, dial(directory, self.network), secrets=SECRETS, role="gateway", node=name, rng=rng,
+                        log=self._log, counters=counters,
+                    )  # fmt: skip
+                    await nursery.start(router.run)
+                    parts = GatewayParts(
+                        settings=_with(base, id=name, host=self._host, port=port), rooms=RoomSettings(),
+                        network=self.network, router=router, guest_key=GUEST_KEY, rng=rng, log=self._log,
+                        counters=node.counters, lifecycle=node.lifecycle,
+                    )  # fmt: skip
+                    await run_gateway(parts, task_status=task_status)
+                    nursery.cancel_scope.cancel()
+            node.ended.set()
+
+        node.listener = await self._nursery.start(live)
+        self.gateways[name] = node
+        return node
+
+    def close_lanes(self) -> None:
+        for lane in self._closed_lanes:
+            lane.close()
+
+
+def _with(settings: GatewaySettings, **changes: object) -> GatewaySettings:
+
+
+    return msgspec.structs.replace(settings, **changes)
+
+
+async def free_ports(network: Network, count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    listeners = [await network.listen("127.0.0.1", 0) for _ in range(count)]
+    ports = [listener.port for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+@asynccontextmanager
+async def cluster(
+    *, shards: int = 1, gateways: int = 1, network: Network | None = None, **options: object
+) -> AsyncIterator[Cluster]:
+    """A running cluster; everything in it is cancelled when the block ends."""
+    network = network or SocketNetwork()
+    ports = await free_ports(network, shards)
+    names: Sequence[str] = [f"shard-{number}" for number in range(1, shards + 1)]
+    async with trio.open_nursery() as nursery:
+        it = Cluster(nursery, network=network, shard_ports=dict(zip(names, ports, strict=True)), **options)  # type: ignore[arg-type]
+        try:
+            for name in names:
+                await it.start_shard(name)
+            for number in range(1, gateways + 1):
+                await it.start_gateway(f"gateway-{number}")
+            yield it
+        finally:
+            nursery.cancel_scope.cancel()
+    it.close_lanes()
