@@ -22,6 +22,7 @@ Synchronous = Literal["full", "normal"]
 
 FORMAT_VERSION: Final = 1
 APPLICATION_ID: Final = 0x70727673  # "prvs", at byte 68 of the file: how file(1) and we know it
+_FILE_BYTES_MIN: Final = 512  # the smallest page of SQLite
 # quick_check reads every page: 0.3 s for 64 MiB here.  A larger file has its small tables checked,
 # and its length: SQLite itself refuses a file shorter than its header says.
 FULL_CHECK_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -101,8 +102,9 @@ def open_file(path: Path, new_store_id: str, synchronous: Synchronous, busy_time
             raise JournalCorrupt(f"journal {path}: this is a directory")
         if not path.exists():
             _create(path, new_store_id)
-        if path.stat().st_size == 0:
-            raise JournalCorrupt(f"journal {path}: the file is empty, its content is lost; put back a backup, or remove it")
+        size = path.stat().st_size
+        if size < _FILE_BYTES_MIN:  # SQLite would take it for an empty database, and begin a new one in it
+            raise JournalCorrupt(f"journal {path}: {size} bytes are too few for a journal; put back a backup, or remove the file")
         connection = connect(path, synchronous, busy_timeout_s)
         try:
             _verify(connection, path)

@@ -13,7 +13,7 @@ START_MS = 1_700_000_000_000
 class RoomWriter:
     """One room as its shard sees it: it decides writes, and moves its head only when told that they were committed."""
 
-    def __init__(self, room: str = "test/room", slot: int = 7, term: int = 1, epoch: str = "epoch-a", seed: int = 0) -> None:
+    def __init__(self, room: str = "test/room", slot: int = 7, term: int = 1, epoch: str = "epoch-a", seed: str = "") -> None:
         self.room = RoomName(room)
         self.slot = Slot(slot)
         self.term = Term(term)
