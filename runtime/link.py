@@ -17,6 +17,7 @@ import trio
 
 from runtime.link_frames import HEADER_BYTES, FrameReader, pack_length
 from runtime.link_handshake import Introduction, LinkRefusedError, introduce_as_client, introduce_as_server
+from runtime.streams import send_all
 from runtime.transport import Transport
 from wire.codes import CloseCode
 from wire.errors import PeerError
@@ -241,7 +242,7 @@ class Link:
                 if out:
                     batch = b"".join(out)
                     out.clear()
-                    await self._send_whole(batch)
+                    await send_all(self._transport, batch)
                     self.bytes_waiting -= len(batch)
                 else:
                     self._when_empty.unpark_all()
@@ -249,14 +250,6 @@ class Link:
                     await self._idle_writer.park()
         except (OSError, trio.ClosedResourceError) as error:
             self._end(f"writing failed: {error}")
-
-    async def _send_whole(self, batch: bytes) -> None:
-        view = memoryview(batch)
-        while view:
-            try:
-                view = view[self._transport.try_send(view) :]
-            except BlockingIOError:
-                await self._transport.wait_writable()
 
     async def _beat(self) -> None:
         """Ping every interval, and end a link on which nothing at all has come for LINK_DEAD_AFTER_S.

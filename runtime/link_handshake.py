@@ -22,6 +22,7 @@ from typing import NoReturn, TypeVar
 import trio
 
 from runtime.link_frames import HEADER_BYTES, frame_length, pack_length
+from runtime.streams import recv_exactly, send_all
 from runtime.transport import Transport
 from wire.codes import CloseCode
 from wire.errors import PeerError
@@ -138,18 +139,13 @@ class _Conversation:
 
     async def send(self, message: NodeMessage) -> None:
         payload = encode_node_message(message)
-        data = pack_length(len(payload)) + payload
-        while data:
-            try:
-                data = data[self._transport.try_send(data) :]
-            except BlockingIOError:
-                await self._transport.wait_writable()
+        await send_all(self._transport, pack_length(len(payload)) + payload)
 
     async def receive(self, kind: type[M]) -> M:
         """The peer's next message, which must be a `kind`; a refusal raises `LinkRefusedError`."""
-        header = await self._recv_exactly(HEADER_BYTES)
+        header = await recv_exactly(self._transport, HEADER_BYTES)
         length = frame_length(header, bytes_max=HANDSHAKE_MESSAGE_BYTES_MAX)
-        message = decode_node_message(await self._recv_exactly(length))
+        message = decode_node_message(await recv_exactly(self._transport, length))
         if isinstance(message, LinkRefused):
             raise LinkRefusedError(message.reason, by_peer=True)
         if not isinstance(message, kind):
@@ -166,19 +162,6 @@ class _Conversation:
         payload = encode_node_message(LinkRefused(reason))
         with suppress(OSError):
             self._transport.try_send(pack_length(len(payload)) + payload)
-
-    async def _recv_exactly(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            try:
-                chunk = self._transport.try_recv(count - len(data))
-            except BlockingIOError:
-                await self._transport.wait_readable()
-                continue
-            if not chunk:
-                raise ConnectionResetError(f"the link's peer {self._transport.peer} closed during the handshake")
-            data += chunk
-        return data
 
 
 @contextmanager

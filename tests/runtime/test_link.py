@@ -6,9 +6,9 @@ import trio
 from runtime.link import Link
 from runtime.link_frames import pack_length
 from runtime.sockets import SocketNetwork
+from runtime.streams import recv_some, send_all
 from runtime.transport import Transport
 from tests.support.links import open_over, open_pair
-from tests.support.transport_contract import recv_some, send_all
 from wire.codes import CloseCode
 from wire.errors import PeerError
 from wire.limits import LINK_DEAD_AFTER_S, LINK_FRAME_BYTES_MAX, LINK_PING_INTERVAL_S

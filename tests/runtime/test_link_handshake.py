@@ -19,8 +19,8 @@ from runtime.link_handshake import (
     server_proof,
 )
 from runtime.sockets import SocketNetwork
+from runtime.streams import recv_exactly, recv_some, send_all
 from runtime.transport import Transport
-from tests.support.transport_contract import recv_exactly, recv_some, send_all
 from wire.errors import PeerError
 from wire.limits import LINK_HELLO_DEADLINE_S
 from wire.node_messages import (

@@ -9,37 +9,8 @@ import contextlib
 import pytest
 import trio
 
+from runtime.streams import recv_exactly, recv_some, send_all
 from runtime.transport import Listener, Network, Transport
-
-
-async def send_all(transport: Transport, data: bytes) -> None:
-    """Push all of `data`, waiting where the stream is full."""
-    sent = 0
-    while sent < len(data):
-        try:
-            sent += transport.try_send(data[sent:])
-        except BlockingIOError:
-            await transport.wait_writable()
-
-
-async def recv_some(transport: Transport, bytes_max: int = 65536) -> bytes:
-    """Wait for bytes; b"" at the end of the stream."""
-    while True:
-        try:
-            return transport.try_recv(bytes_max)
-        except BlockingIOError:
-            await transport.wait_readable()
-
-
-async def recv_exactly(transport: Transport, count: int) -> bytes:
-    """Wait for `count` bytes; raises `EOFError` when the stream ends before."""
-    data = b""
-    while len(data) < count:
-        chunk = await recv_some(transport, count - len(data))
-        if not chunk:
-            raise EOFError(f"stream ended after {len(data)} of {count} bytes")
-        data += chunk
-    return data
 
 
 async def accept_one(listener: Listener) -> Transport:
