@@ -120,6 +120,16 @@ TestTable = TableMachine.TestCase
 TestTable.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
+def test_an_adopted_request_that_was_sent_after_younger_ones_still_expires_in_time() -> None:
+    table = RequestTable()
+    old, young = publish(1, lambda answer: None, deadline=10.0), publish(2, lambda answer: None, deadline=12.0)
+    table.add_sent(young)
+    table.adopt([old])
+    table.mark_sent(old)
+    assert table.expire(10.0) == [(old, True)]
+    assert table.expire(12.0) == [(young, True)]
+
+
 def test_the_bound_on_text_counts_characters() -> None:
     table = RequestTable(chars_max=7)
     one = publish(1, lambda answer: None)

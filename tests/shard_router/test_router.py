@@ -159,6 +159,19 @@ async def test_a_new_map_takes_feeds_and_waiting_requests_to_the_new_owner(
     assert old.attempts == 1
 
 
+async def test_what_waits_for_a_shard_that_is_down_goes_to_the_new_owner(
+    cluster: Cluster, nursery: trio.Nursery, answers: Answers, autojump_clock: MockClock
+) -> None:
+    cluster.shard.is_up = False
+    cluster.shard.cut()
+    await settle()
+    answers.publish("one")
+    answers.publish("two")
+    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2")
+    cluster.directory.change(place(2, {ShardId("shard-1"): 0, ShardId("shard-2"): 1}))
+    assert [(await newcomer.expect(PublishCommand)).text for _ in range(2)] == ["one", "two"]
+
+
 async def test_a_new_shard_in_the_map_is_linked_and_given_its_rooms(
     cluster: Cluster, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -175,8 +175,11 @@ async def test_more_than_a_link_can_hold_is_sent_again_piece_by_piece_in_order(
     refusals = [answers.publish(text) for text in texts]
     assert not any(refusals)
     shard.is_up = True
-    heard = [(await shard.expect(PublishCommand)).text for _ in texts]
-    assert heard == texts
+    heard = [(await shard.expect(PublishCommand)).text]
+    # The link is up and full, and some still wait: a new one may neither overtake them nor be refused.
+    assert answers.publish("the last") is None
+    heard += [(await shard.expect(PublishCommand)).text for _ in texts]
+    assert heard == [*texts, "the last"]
 
 
 async def test_while_a_shard_leaves_new_requests_wait_and_old_ones_are_still_answered(
