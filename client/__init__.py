@@ -1,0 +1,1 @@
+"""The Python client of a gateway: connect, join, speak, and miss nothing."""
