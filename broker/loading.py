@@ -42,8 +42,8 @@ class Loading:
         hosted.phase = Phase.SERVING
         hosted.trimmed_at = room.first_kept - 1
         if before is not None:
-            self._come_back(hosted, before, room, loaded, now_ms)
             self._publishing.answer_unanswered(hosted)
+            self._come_back(hosted, before, room, loaded, now_ms)
         state.settle(hosted)
         return hosted
 

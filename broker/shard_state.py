@@ -190,7 +190,8 @@ class ShardState:
             hosted = self._dirty.popleft()
             hosted.queued = False
             room = hosted.room
-            if hosted.phase is Phase.SERVING and room is not None and room.has_unsubmitted and hosted.name in self.rooms:
+            is_here = self.rooms.get(hosted.name) is hosted and hosted.phase is Phase.SERVING
+            if is_here and room is not None and room.has_unsubmitted:
                 return hosted
         return None
 

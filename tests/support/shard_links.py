@@ -36,11 +36,18 @@ def parts_of(
     shards: tuple[str, ...] = ("shard-1",),
     seed: int = 1,
     drain_deadline_s: float = 5.0,
+    commit_deadline_s: float = 5.0,
     rooms_loaded_max: int = 100,
 ) -> BrokerParts:
     """A shard's parts: real sockets on a free port, jobs run inline unless a lane is given."""
     return BrokerParts(
-        settings=BrokerSettings(id=shard, port=0, drain_deadline_s=drain_deadline_s, rooms_loaded_max=rooms_loaded_max),
+        settings=BrokerSettings(
+            id=shard,
+            port=0,
+            drain_deadline_s=drain_deadline_s,
+            commit_deadline_s=commit_deadline_s,
+            rooms_loaded_max=rooms_loaded_max,
+        ),
         keep_events=2000,
         slot_map=place(map_version, {ShardId(name): 1 for name in shards}),
         network=SocketNetwork(),

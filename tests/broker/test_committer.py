@@ -1,0 +1,167 @@
+"""The writing task: groups, the barrier after an unknown outcome, healing, upkeep."""
+
+from random import Random
+
+import pytest
+import trio
+import trio.testing
+
+from broker.journal.memory import MemoryJournal
+from tests.support.faulty_journal import Fault, FaultyJournal
+from tests.support.offloads import HeldOffload
+from tests.support.shard_driver import ALL_SLOTS, ROOM, message
+from tests.support.shard_links import connect, parts_of, running_shard
+from wire.limits import RETENTION_EVERY_EVENTS
+from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, Moved, Range, RangeRead
+
+
+@pytest.mark.parametrize(("fault", "is_kept"), [(Fault.BEFORE, False), (Fault.AFTER, True)])
+async def test_a_commit_that_fails_is_answered_from_the_journal(fault: Fault, is_kept: bool) -> None:
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1))
+        assert (await gateway.expect(Attached)).term == 1
+        journal.fail("commit", fault)
+        gateway.say(message(1))
+        if is_kept:
+            assert (await gateway.expect(Committed)).offset == 1
+            assert [frame.offset for frame in (await gateway.expect(Batch)).frames] == [1]
+        else:
+            assert (await gateway.expect(CommandRefused)).code == "unavailable"
+        gateway.say(message(1))
+        answer = await gateway.expect(Committed)
+        assert (answer.offset, answer.duplicate) == (1, is_kept)
+        gateway.say(Attach(ROOM, 2))
+        assert (await gateway.expect(Attached)).term == 2, "the slot was claimed again before anything was read"
+
+
+async def test_while_the_journal_stays_away_memory_is_read_and_publishes_are_refused_until_it_heals() -> None:
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), message(1))
+        await gateway.expect(Batch)
+        journal.fail("commit", Fault.BEFORE)
+        journal.fail("claim", Fault.BEFORE, times=3)
+        gateway.say(message(2))
+        refused = await gateway.expect(CommandRefused)
+        assert (refused.code, refused.request) == ("unavailable", 2)
+        assert journal.failed["claim"] == 3
+        gateway.say(message(2))
+        assert (await gateway.expect(Committed)).offset == 2
+
+
+async def test_nothing_is_refused_for_good_and_reads_go_on_while_claims_fail() -> None:
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), message(1))
+        await gateway.expect(Batch)
+        journal.fail("commit", Fault.BEFORE)
+        journal.fail("claim", Fault.BEFORE, times=1_000_000)
+        gateway.say(message(2), message(3))
+        with trio.fail_after(10):
+            while not server.shard.journal_away:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        gateway.say(message(4), RangeRead(5, ROOM), Attach(ROOM, 2))
+        assert (await gateway.expect(CommandRefused, lambda told: told.request == 4)).code == "unavailable"
+        assert len((await gateway.expect(Range)).frames) == 1
+        assert (await gateway.expect(Attached)).offset == 1
+        journal.heal()
+        await gateway.expect(CommandRefused, lambda told: told.request == 3)
+        gateway.say(message(6))
+        assert (await gateway.expect(Committed)).offset == 2
+
+
+async def test_a_commit_that_takes_too_long_is_unknown_and_its_late_write_is_found() -> None:
+    lane = HeldOffload()
+    parts = parts_of(MemoryJournal("store"), lane=lane, commit_deadline_s=0.2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(let_go_when_held, lane, 1)
+        async with running_shard(parts) as server:
+            gateway = await connect(nursery, server)
+            gateway.say(Attach(ROOM, 1))
+            await gateway.expect(Attached)
+            gateway.say(message(1))
+            with trio.fail_after(10):
+                while not server.shard.journal_away:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.start_soon(let_go_when_held, lane, 100)
+            answer = await gateway.expect(Committed)
+            assert (answer.request, answer.offset, answer.duplicate) == (1, 1, False)
+            assert [frame.offset for frame in (await gateway.expect(Batch)).frames] == [1]
+        nursery.cancel_scope.cancel()
+
+
+async def let_go_when_held(lane: HeldOffload, times: int) -> None:
+    """Let jobs of the lane run, oldest first."""
+    for _ in range(times):
+        while not lane.waiting:
+            await trio.testing.wait_all_tasks_blocked(0.005)
+        lane.let_go()
+
+
+async def test_a_fenced_shard_steps_down() -> None:
+    journal = MemoryJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), message(1))
+        await gateway.expect(Committed)
+        journal.claim(ALL_SLOTS, 2, "shard-2")
+        gateway.say(message(2))
+        assert (await gateway.expect(Moved)).request == 2
+        assert (await gateway.expect(Moved)).generation == 1
+        gateway.say(message(3), Attach("town/other", 1))
+        assert (await gateway.expect(Moved)).request == 3
+
+
+async def test_slots_that_a_newer_map_gave_away_are_not_claimed_back() -> None:
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), message(1))
+        await gateway.expect(Committed)
+        journal.claim(ALL_SLOTS, 2, "shard-2")
+        journal.fail("commit", Fault.BEFORE)
+        gateway.say(message(2))
+        assert (await gateway.expect(Moved)).generation == 1
+        assert not server.shard.journal_away
+
+
+async def test_old_events_and_ids_are_forgotten_while_a_room_goes_on() -> None:
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        journal.fail("retain", Fault.BEFORE)
+        for start in range(0, 4 * RETENTION_EVERY_EVENTS, 500):
+            gateway.say(*(message(number) for number in range(start, start + 500)))
+            await gateway.expect(Committed, lambda answer, last=start + 499: answer.request == last)  # type: ignore[misc]
+        assert journal.failed["retain"] == 1
+        gateway.say(RangeRead(9000, ROOM, after=0, limit=1))
+        page = await gateway.expect(Range)
+        assert page.frames[0].offset > 1
+        assert page.offset == 4 * RETENTION_EVERY_EVENTS
+
+
+class TidyJournal(MemoryJournal):
+    """Counts how often it may tidy up."""
+
+    tidied = 0
+
+    def idle(self) -> None:
+        self.tidied += 1
+
+
+async def test_a_journal_tidies_up_once_when_nothing_is_written_for_a_while() -> None:
+    journal = TidyJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(message(1))
+        await gateway.expect(Committed)
+        with trio.fail_after(10):
+            while not journal.tidied:
+                await trio.testing.wait_all_tasks_blocked(0.05)
+        gateway.say(message(2))
+        await gateway.expect(Committed)
+        assert journal.tidied == 1
