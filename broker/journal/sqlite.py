@@ -18,7 +18,7 @@ import msgspec
 from broker.journal.codec import DECODE_ERRORS
 from broker.journal.protocol import CommitOutcome, LoadedRoom, StaleMap, Unavailable, Write
 from broker.journal.sqlite_commit import commit_group
-from broker.journal.sqlite_file import Synchronous, connect, open_file, unavailable
+from broker.journal.sqlite_file import Synchronous, code_of, connect, open_file, unavailable
 from broker.journal.sqlite_retain import retain_room
 from broker.journal.sqlite_rooms import load_room, read_entries
 from broker.record import Entry
@@ -28,8 +28,10 @@ from wire.names import Epoch, RoomName, Slot, Term
 BUSY_TIMEOUT_S: Final = 4.0
 # `idle` checkpoints from here on: 256 pages take about as long as a commit, and two fsyncs are paid once for them.
 _CHECKPOINT_BYTES: Final = 1024 * 1024
-# How long `idle` waits for other processes, at most, when it has to empty the whole write-ahead log.
-_TRUNCATE_TIMEOUT_MS: Final = 50
+# A lane that waits for another process asks again after 1, 2 and 5 ms, and so on from the start.  Left alone,
+# SQLite's pauses grow to 100 ms, and beside a process that commits without a pause it waited up to 2.8 s.
+_BUSY_STEP_MS: Final = 8
+_SET_BUSY_STEP: Final = f"PRAGMA busy_timeout = {_BUSY_STEP_MS}"
 # What a write puts into the write-ahead log, about: a share of a page of the log, and most of one of its index.
 _WRITE_BYTES: Final = 4096
 
@@ -58,9 +60,9 @@ class SqliteJournal:
         never the order or the file.
         """
         self._path = path
-        self._wal = path.with_name(path.name + "-wal")
         self._synchronous: Synchronous = synchronous
         self._busy_timeout_s = busy_timeout_s
+        self._begin_attempts = max(1, round(busy_timeout_s * 1000 / _BUSY_STEP_MS))
         self._lane_lock = threading.Lock()
         self._read_lock = threading.Lock()
         # Bytes that commits of ours put into the write-ahead log since `idle` last emptied it, about.
@@ -68,6 +70,7 @@ class SqliteJournal:
         # Text that was erased is still in the write-ahead log.
         self._erased = False
         self._lane = open_file(path, new_store_id, synchronous, busy_timeout_s)
+        self._lane.execute(_SET_BUSY_STEP)
         try:
             self._reader = connect(path, synchronous, busy_timeout_s)
             (self._store_id,) = self._reader.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchone()
@@ -125,22 +128,13 @@ class SqliteJournal:
             return
         with self._lane_lock:
             try:
-                if self._erased:
-                    self._erased = not self._empty_wal()
-                else:
-                    self._lane.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                # TRUNCATE leaves nothing of what was erased; it may have to wait for others, `_BUSY_STEP_MS` at most.
+                mode = "TRUNCATE" if self._erased else "PASSIVE"
+                busy, _, _ = self._lane.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+                self._erased = self._erased and bool(busy)
             except sqlite3.DatabaseError as error:
                 raise unavailable(self._path, error, "could not be checkpointed; nothing is lost") from error
             self._unchecked_bytes = 0
-
-    def _empty_wal(self) -> bool:
-        """Checkpoint everything and cut the write-ahead log to nothing; False when others were in the way."""
-        self._lane.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
-        try:
-            busy, _, _ = self._lane.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            self._lane.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
-        return not busy
 
     def close(self) -> None:
         """The last process to close empties the write-ahead log and removes it."""
@@ -155,7 +149,7 @@ class SqliteJournal:
             connection = self._lane
             doing = "nothing was written"
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin(connection)
                 yield connection
                 doing = "the commit itself failed, so what was written is unknown"
                 connection.execute("COMMIT")
@@ -167,6 +161,17 @@ class SqliteJournal:
                 if connection.in_transaction:
                     self._roll_back(connection)
 
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Wait for the file's one writer, `busy_timeout_s` at most."""
+        for attempts_left in reversed(range(self._begin_attempts)):
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if attempts_left == 0 or code_of(error) != sqlite3.SQLITE_BUSY:
+                    raise
+            else:
+                return
+
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         """Undo; a connection that cannot even do that is replaced by a new one."""
         try:
@@ -174,6 +179,7 @@ class SqliteJournal:
         except sqlite3.DatabaseError:
             connection.close()
             self._lane = connect(self._path, self._synchronous, self._busy_timeout_s)
+            self._lane.execute(_SET_BUSY_STEP)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[sqlite3.Connection]:

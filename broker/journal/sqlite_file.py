@@ -67,10 +67,10 @@ _OS_FAILING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno
 
 def is_worlds_fault(error: sqlite3.Error) -> bool:
     """Whether SQLite failed because of the disk, the file or another process, and not because of our statement."""
-    return _code_of(error) in _DAMAGED | _UNWRITABLE | _FAILING
+    return code_of(error) in _DAMAGED | _UNWRITABLE | _FAILING
 
 
-def _code_of(error: sqlite3.Error) -> int:
+def code_of(error: sqlite3.Error) -> int:
     """SQLite's primary result code; extended ones carry it in their low byte."""
     # The module itself raises an OperationalError, without a code, for a text that is not UTF-8 any more.
     damaged_text = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_OK
@@ -210,7 +210,7 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
 def _refusal(path: Path, error: sqlite3.DatabaseError) -> JournalCorrupt | Unavailable:
     """Why the file at `path` cannot be used; a fault of ours is raised again as it is."""
     refusal = unavailable(path, error, "it cannot be opened now")
-    code = _code_of(error)
+    code = code_of(error)
     if code == sqlite3.SQLITE_NOTADB:
         return JournalCorrupt(f"journal {path}: this is not an SQLite database; nothing was changed")
     if code == sqlite3.SQLITE_CORRUPT:
