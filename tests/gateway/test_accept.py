@@ -1,4 +1,5 @@
 import errno
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -103,7 +104,7 @@ def close_all(transports: list[Transport]) -> None:
 
 
 async def test_all_that_wait_are_accepted_and_others_get_their_turn_between() -> None:
-    near, far = pairs(3 * ACCEPTS_PER_CHECKPOINT)
+    near, far = pairs(6 * ACCEPTS_PER_CHECKPOINT)
     loop = Loop(list(near))
     turns: list[int] = []
 
@@ -118,7 +119,8 @@ async def test_all_that_wait_are_accepted_and_others_get_their_turn_between() ->
         while len(loop.handled) < len(near):
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
-    assert {ACCEPTS_PER_CHECKPOINT, 2 * ACCEPTS_PER_CHECKPOINT} <= set(turns)
+    # Two, since trio shuffles who goes first in a round.
+    assert max(after - before for before, after in itertools.pairwise(turns)) <= 2 * ACCEPTS_PER_CHECKPOINT
     assert loop.counters.accepted == len(near)
     assert loop.admission.connections_open == 0
     close_all(far)
