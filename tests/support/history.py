@@ -1,0 +1,147 @@
+"""What clients saw, and whether the promises were kept: the checker of every play and simulation.
+
+Each `Witness` writes down what one client was told, in order.  `violations` holds the
+histories against one another and against the log as the journal has it, and names what it
+finds: lost, duplicate, reordered, unannounced gap, two writers, delivered though refused.
+It is itself tested on planted bugs (tests/whole/test_history.py).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from client.updates import Update
+from wire.client_messages import Ack, Event, Joined, Refused, Reset, Skipped, Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One event as a reader had it."""
+
+    epoch: str
+    offset: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """From here on the reader has nothing before `offset` of `epoch` to expect: a join, a reset, a skip."""
+
+    epoch: str
+    offset: int
+    continues: bool
+    """Whether it claims that nothing is missing since what was seen before."""
+
+
+@dataclass
+class Witness:
+    """One client's history of one room."""
+
+    name: str
+    room: str
+    entries: list[Seen | Place] = field(default_factory=list)
+    acked: dict[str, Ack] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    _epoch: str = ""
+
+    def saw(self, update: Update) -> None:
+        """Write down one update of the client; those of other rooms and of the connection are passed over."""
+        if getattr(update, "room", None) != self.room:
+            return
+        match update:
+            case Joined():
+                self._epoch = update.epoch
+                self.entries.append(Place(update.epoch, update.since, update.recovered))
+            case Reset():
+                self._epoch = update.epoch
+                self.entries.append(Place(update.epoch, update.offset, False))
+            case Skipped():
+                self.entries.append(Place(self._epoch, update.last, False))
+            case Event():
+                self.entries.append(Seen(self._epoch, update.offset, update.id))
+
+    def published(self, message_id: str, outcome: Ack | Refused | Unknown) -> None:
+        """Write down how a publish ended."""
+        match outcome:
+            case Ack():
+                self.acked[message_id] = outcome
+            case Refused():
+                self.refused.add(message_id)
+            case Unknown():
+                self.unknown.add(message_id)
+
+    @property
+    def events(self) -> list[Seen]:
+        return [entry for entry in self.entries if isinstance(entry, Seen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One event of the log, as the journal has it at the end."""
+
+    epoch: str
+    offset: int
+    id: str
+
+
+def violations(witnesses: Iterable[Witness], log: Sequence[Kept]) -> list[str]:
+    """Everything that breaks a promise, in words; empty when all were kept."""
+    witnesses = list(witnesses)
+    found = _log_violations(log)
+    by_place = {(kept.epoch, kept.offset): kept.id for kept in log}
+    for witness in witnesses:
+        found += _order_violations(witness)
+        for seen in witness.events:
+            kept_id = by_place.get((seen.epoch, seen.offset))
+            if kept_id is None:
+                found.append(f"{witness.name}: saw offset {seen.offset} of {seen.epoch}, which the log does not have")
+            elif kept_id != seen.id:
+                found.append(f"two writers: offset {seen.offset} of {seen.epoch} is {kept_id} and, for {witness.name}, {seen.id}")
+        found += _publish_violations(witness, log, by_place)
+    return found
+
+
+def _log_violations(log: Sequence[Kept]) -> list[str]:
+    found = []
+    ids: dict[str, Kept] = {}
+    last: dict[str, int] = {}
+    for kept in log:
+        if kept.offset != last.get(kept.epoch, kept.offset - 1) + 1:
+            found.append(f"the log of {kept.epoch} jumps from {last[kept.epoch]} to {kept.offset}")
+        last[kept.epoch] = kept.offset
+        if kept.id and kept.id in ids:
+            found.append(f"duplicate: {kept.id} is at {ids[kept.id].offset} and at {kept.offset}")
+        ids[kept.id] = kept
+    return found
+
+
+def _order_violations(witness: Witness) -> list[str]:
+    """One reader's offsets: contiguous, but for what was announced, and never twice."""
+    found = []
+    epoch, expected = "", 0
+    for entry in witness.entries:
+        if isinstance(entry, Place):
+            if entry.continues and (entry.epoch, entry.offset + 1) != (epoch, expected) and entry.offset + 1 > expected:
+                found.append(f"{witness.name}: resume claims to continue at {entry.offset + 1}, but {expected} was expected")
+            if not entry.continues:
+                epoch, expected = entry.epoch, entry.offset + 1
+            continue
+        if entry.epoch != epoch:
+            found.append(f"{witness.name}: event {entry.offset} of {entry.epoch} without a join or reset")
+        elif entry.offset < expected:
+            found.append(f"{witness.name}: offset {entry.offset} again, or out of order, after {expected - 1}")
+        elif entry.offset > expected:
+            found.append(f"{witness.name}: unannounced gap, {expected} to {entry.offset - 1}")
+        epoch, expected = entry.epoch, max(expected, entry.offset + 1)
+    return found
+
+
+def _publish_violations(witness: Witness, log: Sequence[Kept], by_place: dict[tuple[str, int], str]) -> list[str]:
+    found = []
+    for message_id, ack in witness.acked.items():
+        kept_id = by_place.get((ack.epoch, ack.offset))
+        if kept_id != message_id:
+            found.append(f"lost: {message_id} was acknowledged at {ack.offset} of {ack.epoch}, where the log has {kept_id}")
+    ids = {kept.id for kept in log}
+    found += [f"{message_id} was refused and is in the log" for message_id in sorted(witness.refused & ids)]
+    return found

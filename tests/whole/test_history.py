@@ -1,0 +1,65 @@
+"""The checker finds what it is there for: each planted bug is named, and nothing else is."""
+
+import pytest
+
+from tests.support.history import Kept, Witness, violations
+from wire.client_messages import Ack, Event, Joined, Refused, Reset, Skipped, Unknown
+
+ROOM = "town/square"
+LOG = [Kept("e", offset, f"m{offset}") for offset in range(1, 7)]
+
+
+def event(offset: int, message_id: str = "") -> Event:
+    return Event(ROOM, offset, 0, "message", id=message_id or f"m{offset}")
+
+
+def joined(since: int, *, recovered: bool = False, epoch: str = "e") -> Joined:
+    return Joined(1, ROOM, epoch, 6, since, asked=recovered, recovered=recovered)
+
+
+def witness(*updates: object) -> Witness:
+    it = Witness("w", ROOM)
+    for update in updates:
+        it.saw(update)  # type: ignore[arg-type]
+    return it
+
+
+def test_a_whole_history_with_a_resume_a_skip_and_a_reset_is_clean() -> None:
+    it = witness(
+        joined(0), event(1), event(2), joined(2, recovered=True), event(3), Skipped(ROOM, 4, 5), event(6),
+        Reset(ROOM, "f", 0), event(1, "n1"),
+    )  # fmt: skip
+    it.published("m3", Ack(1, ROOM, "m3", "e", 3, 0))
+    it.published("gone", Unknown(2, ROOM, "gone"))
+    it.published("no", Refused(3, "busy", ""))
+    assert violations([it], [*LOG, Kept("f", 1, "n1")]) == []
+
+
+@pytest.mark.parametrize(
+    ("updates", "word"),
+    [
+        ((joined(0), event(1), event(3)), "unannounced gap"),
+        ((joined(0), event(1), event(1)), "again"),
+        ((joined(0), event(2), event(1)), "again, or out of order"),
+        ((joined(0), event(1, "other")), "two writers"),
+        ((joined(0), event(1), joined(3, recovered=True)), "claims to continue"),
+        ((joined(6), event(7)), "does not have"),
+    ],
+)
+def test_a_broken_history_is_named(updates: tuple[object, ...], word: str) -> None:
+    found = violations([witness(*updates)], LOG)
+    assert any(word in line for line in found), found
+
+
+def test_a_lost_a_doubled_and_a_refused_message_are_named() -> None:
+    it = witness(joined(0))
+    it.published("gone", Ack(1, ROOM, "gone", "e", 9, 0))
+    it.published("m2", Refused(2, "busy", ""))
+    found = violations([it], [*LOG, Kept("e", 7, "m1")])
+    assert any("lost: gone" in line for line in found)
+    assert any("m2 was refused" in line for line in found)
+    assert any("duplicate: m1" in line for line in found)
+
+
+def test_a_log_with_a_hole_is_named() -> None:
+    assert any("jumps" in line for line in violations([], [Kept("e", 1, "a"), Kept("e", 3, "b")]))
