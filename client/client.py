@@ -135,7 +135,7 @@ class Client:
     @property
     def stop_code(self) -> int | None:
         """The close code that ended the client for good; None while it lives."""
-        return self._session.stop_code if self._session.is_stopped else None
+        return self._session.stopped.code if self._session.stopped is not None else None
 
     def position(self, room: str) -> Position | None:
         """Up to where everything was seen; give it to `join` to go on from there."""
@@ -236,7 +236,7 @@ class Client:
         while True:
             while len(self._inbox):
                 yield self._inbox.take()
-            if self._session.is_stopped:
+            if self._session.stopped is not None:
                 return
             self._inbox_filled = trio.Event()
             await self._inbox_filled.wait()
@@ -332,7 +332,7 @@ class _ConnectionHooks:
         self._connection = connection
 
     def opened(self) -> None:
-        self._client._apply_and_rearm(self._session.opened(self._connection, trio.current_time()))
+        self._client._apply_and_rearm(self._session.opened(self._connection))
 
     def received(self, message: AnyServerMessage | HistoryPage) -> None:
         effects = self._session.received(self._connection, message, trio.current_time())
