@@ -73,7 +73,9 @@ async def person(
     """Somebody who has entered a room and listens."""
     rng = Random(f"{name}-{seed}")
     async with (
-        connect(urls, name=name, rng=rng, rooms=[room], form=form, dial_url=dial_url, guest_token=guest_token, history=history) as it,
+        connect(
+            urls, name=name, rng=rng, rooms=[room], form=form, dial_url=dial_url, guest_token=guest_token, history=history
+        ) as it,  # fmt: skip
         trio.open_nursery() as nursery,
     ):
         somebody = Person(name, room, it)

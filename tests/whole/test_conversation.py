@@ -152,7 +152,9 @@ async def test_a_gateway_that_leaves_is_replaced_by_another_without_a_gap(leave:
 
 
 async def test_a_reader_that_stops_reading_is_closed_and_resumes_while_others_notice_nothing() -> None:
-    settings = GatewaySettings(drain_deadline_s=1.0, outbox_behind_bytes_max=32 * 1024, publish_rate_per_s=1e6, publish_burst=10**6)
+    settings = GatewaySettings(
+        drain_deadline_s=1.0, outbox_behind_bytes_max=32 * 1024, publish_rate_per_s=1e6, publish_burst=10**6
+    )
     async with cluster(gateway=settings) as play:
         url = play.gateways["gateway-1"].url
         gate = Gate()
@@ -218,17 +220,19 @@ async def test_a_journal_restart_keeps_every_acknowledged_line_and_its_place(tmp
     token = None
     for run in range(3):
         journal = SqliteJournal(path, new_store_id="a-test-store")
-        async with cluster(journal=journal, map_version=run + 1) as play:
-            async with person("Ada", [play.gateways["gateway-1"].url], guest_token=token, seed=run) as ada:
-                ack = await ada.say(f"run {run}", f"run-{run}")
-                assert isinstance(ack, Ack)
-                assert ack.offset == run + 1
-                await ada.wait_for_text(f"run {run}")
-                assert ada.texts == [f"run {number}" for number in range(run + 1)]
-                repeated = await ada.client.publish(ROOM, "run 0", "run-0")
-                assert isinstance(repeated, Ack)
-                assert (repeated.offset, repeated.duplicate) == (1, True)
-                token = ada.client.guest_token
+        async with (
+            cluster(journal=journal, map_version=run + 1) as play,
+            person("Ada", [play.gateways["gateway-1"].url], guest_token=token, seed=run) as ada,
+        ):
+            ack = await ada.say(f"run {run}", f"run-{run}")
+            assert isinstance(ack, Ack)
+            assert ack.offset == run + 1
+            await ada.wait_for_text(f"run {run}")
+            assert ada.texts == [f"run {number}" for number in range(run + 1)]
+            repeated = await ada.client.publish(ROOM, "run 0", "run-0")
+            assert isinstance(repeated, Ack)
+            assert (repeated.offset, repeated.duplicate) == (1, True)
+            token = ada.client.guest_token
         journal.close()
 
 

@@ -1,0 +1,160 @@
+"""A gateway over real sockets: its tasks, its deadlines, and how it leaves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+
+from gateway.server import GatewayParts, run_gateway
+from runtime.lifecycle import Lifecycle
+from runtime.metrics import GatewayCounters
+from runtime.schema import GatewaySettings, RoomSettings
+from runtime.sockets import SocketNetwork
+from tests.support.cluster import quiet_log
+from tests.support.gateway_fakes import ROOM, batch
+from tests.support.gateway_rig import KEY, FakeRouter
+from wire.client_codec import Form, decode_server_message, encode
+from wire.client_messages import (
+    AnyServerMessage,
+    ClientMessage,
+    Goaway,
+    Hello,
+    JoinRequest,
+    Ping,
+    Pong,
+    Refused,
+    Welcome,
+)
+from wire.codes import CloseCode
+
+
+class Served:
+    """A running gateway with a fake router."""
+
+    def __init__(self, parts: GatewayParts, router: FakeRouter, url: str) -> None:
+        self.parts = parts
+        self.router = router
+        self.url = url
+        self.counters = parts.counters
+
+
+@asynccontextmanager
+async def served(**settings: object) -> AsyncIterator[Served]:
+    router = FakeRouter()
+    parts = GatewayParts(
+        settings=GatewaySettings(port=0, **settings), rooms=RoomSettings(), network=SocketNetwork(), router=router,  # type: ignore[arg-type]
+        guest_key=KEY, rng=Random(1), log=quiet_log(), counters=GatewayCounters(), lifecycle=Lifecycle(),
+    )  # fmt: skip
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(run_gateway, parts)
+        yield Served(parts, router, f"ws://127.0.0.1:{listener.port}")
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def visitor(url: str, form: Form = Form.MSGPACK) -> AsyncIterator[WebSocketConnection]:
+    with trio.fail_after(20):
+        async with open_websocket_url(url, subprotocols=[form.value]) as websocket:
+            yield websocket
+
+
+async def say(websocket: WebSocketConnection, message: ClientMessage) -> None:
+    await websocket.send_message(encode(message, Form.MSGPACK))
+
+
+async def hear(websocket: WebSocketConnection) -> AnyServerMessage:
+    data = await websocket.get_message()
+    assert isinstance(data, bytes)
+    return decode_server_message(data, Form.MSGPACK)
+
+
+async def closed_with(websocket: WebSocketConnection) -> int:
+    """Read on until the gateway closes; its code."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            await websocket.get_message()
+    reason = closed.value.reason
+    assert reason is not None
+    return int(reason.code)
+
+
+async def enter(websocket: WebSocketConnection) -> Welcome:
+    await say(websocket, Hello(1, joins=[JoinRequest(ROOM, limit=0)]))
+    welcome = await hear(websocket)
+    assert isinstance(welcome, Welcome)
+    return welcome
+
+
+async def test_a_visitor_is_welcomed_and_reads_what_the_shard_sends() -> None:
+    async with served() as gateway, visitor(gateway.url) as websocket:
+        await enter(websocket)
+        (feed,) = gateway.router.feeds
+        feed.on_batch(batch(4, 5))
+        assert [getattr(await hear(websocket), "offset", 0) for _ in range(2)] == [4, 5]
+
+
+async def test_who_says_nothing_is_closed_at_the_deadline() -> None:
+    async with served(handshake_deadline_s=0.2) as gateway, visitor(gateway.url) as websocket:
+        assert await closed_with(websocket) == CloseCode.NO_HELLO
+        assert gateway.counters.protocol_errors["3502"] == 1
+
+
+async def test_rubbish_ends_one_connection_with_its_code_and_nobody_elses() -> None:
+    async with served() as gateway, visitor(gateway.url) as canary, visitor(gateway.url) as hostile:
+        await enter(canary)
+        await enter(hostile)
+        await hostile.send_message(b"\xc1 rubbish")
+        assert await closed_with(hostile) == CloseCode.BAD_REQUEST
+        (feed,) = gateway.router.feeds
+        feed.on_batch(batch(4, 4))
+        assert getattr(await hear(canary), "offset", 0) == 4
+
+
+async def test_beyond_the_soft_budget_a_visitor_is_told_busy_inside_its_websocket() -> None:
+    async with served(connections_soft_max=1) as gateway, visitor(gateway.url) as first:
+        await enter(first)
+        async with visitor(gateway.url) as second:
+            busy = await hear(second)
+            assert isinstance(busy, Refused)
+            assert busy.code == "busy"
+            assert 1000 <= busy.retry_after_ms <= 10_000
+            assert await closed_with(second) == CloseCode.BUSY
+
+
+async def test_a_silent_client_is_pinged_and_then_closed() -> None:
+    async with served(ping_interval_s=2.0, pong_timeout_s=1.0) as gateway, visitor(gateway.url) as websocket:
+        await enter(websocket)
+        assert await hear(websocket) == Ping()
+        await say(websocket, Pong({ROOM: 3}))
+        assert await hear(websocket) == Ping()
+        assert await closed_with(websocket) == CloseCode.NO_PONG
+
+
+async def test_a_draining_gateway_says_where_to_go_and_closes_who_stays() -> None:
+    async with served(drain_deadline_s=0.5) as gateway, visitor(gateway.url) as websocket:
+        await enter(websocket)
+        gateway.parts.lifecycle.start_drain("test")
+        goaway = await hear(websocket)
+        assert isinstance(goaway, Goaway)
+        assert goaway.deadline_ms == 500
+        assert await closed_with(websocket) == CloseCode.DRAIN
+
+
+async def test_a_bug_in_the_handling_of_one_frame_ends_that_connection_alone() -> None:
+    async with served() as gateway, visitor(gateway.url) as canary, visitor(gateway.url) as victim:
+        await enter(canary)
+        await enter(victim)
+
+        def explode(*_args: object) -> None:
+            raise RuntimeError("a bug")
+
+        gateway.router.read_range = explode  # type: ignore[method-assign,assignment]
+        await victim.send_message(b"\x83\xa1t\xa7history\xa1n\x01\xa4room\xabtown/square")
+        await closed_with(victim)
+        assert gateway.counters.connection_errors == 1
+        (feed,) = gateway.router.feeds
+        feed.on_batch(batch(4, 4))
+        assert getattr(await hear(canary), "offset", 0) == 4
