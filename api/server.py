@@ -1,7 +1,7 @@
 """The page's HTTP server: Hypercorn's trio worker around the application, until the program drains.
 
-The listening socket is ours: an address that is taken is then a plain `OSError` before
-anything else starts, and port 0 tells which one it got.
+The listening socket is ours and comes first: an address that is taken is a plain `OSError`
+before anything else has started, and the gateways can be told the page's origin, port 0 or not.
 """
 
 import errno
@@ -9,12 +9,10 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
-import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from api.app import make_app
-from runtime.schema import ApiSettings
 
 BACKLOG = 256
 # A page is a few files of some kilobytes: who has not taken them by then will ask again.
@@ -36,19 +34,8 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def run_api(
-    settings: ApiSettings,
-    gateway_ports: Sequence[int],
-    *,
-    wait_drain: Callable[[], Awaitable[None]],
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve the page until `wait_drain` returns; reports the port it listens on.
-
-    Raises `OSError` when the address cannot be bound.
-    """
-    sock = listen(settings.host, settings.port)
-    port: int = sock.getsockname()[1]
+async def run_api(sock: socket.socket, gateway_ports: Sequence[int], *, wait_drain: Callable[[], Awaitable[None]]) -> None:
+    """Serve the page on `sock` (from `listen`, owned from here on) until `wait_drain` returns."""
     config = Config()
     # Hypercorn takes the descriptor over and closes it.
     config.bind = [f"fd://{sock.detach()}"]
@@ -57,6 +44,5 @@ async def run_api(
     config.include_server_header = False
     config.graceful_timeout = DRAIN_GRACE_S
     config.h11_max_incomplete_size = 16 * 1024
-    task_status.started(port)
     # An ASGI application is a function of scope, receive and send; FastAPI's class is typed more narrowly than that.
     await serve(make_app(gateway_ports), config, shutdown_trigger=wait_drain, mode="asgi")  # type: ignore[arg-type]

@@ -10,8 +10,7 @@ import pytest
 import trio
 
 from api.app import load_assets
-from api.server import run_api
-from runtime.schema import ApiSettings
+from api.server import listen, run_api
 from tests.support.http import fetch
 
 STATIC = Path(__file__).resolve().parents[2] / "api" / "static"
@@ -20,7 +19,10 @@ STATIC = Path(__file__).resolve().parents[2] / "api" / "static"
 @pytest.fixture
 async def port(nursery: trio.Nursery) -> AsyncIterator[int]:
     drain = trio.Event()
-    yield await nursery.start(partial(run_api, ApiSettings(port=0), [8001, 8002], wait_drain=drain.wait))
+    sock = listen("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    nursery.start_soon(partial(run_api, sock, [8001, 8002], wait_drain=drain.wait))
+    yield port
     drain.set()
 
 

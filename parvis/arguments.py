@@ -1,0 +1,61 @@
+"""The command lines of the processes that `parvis up` starts: the same settings, and what differs for each.  Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from parvis.plan import Plan
+from runtime.schema import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Words after ``python -m parvis``.  What the user gave comes first, so that ours win."""
+
+    settings: Settings
+    plan: Plan
+    map_version: int
+
+    @property
+    def shard_names(self) -> list[str]:
+        return [f"shard-{number}" for number in range(1, self.plan.shards + 1)]
+
+    def shard(self, number: int, port: int) -> list[str]:
+        """Shard `number`, from 1; `port` is 0 the first time."""
+        # A shard reads the names only, for its share of the slots; the others' addresses are the gateways' business.
+        nowhere = {name: f"127.0.0.1:{place}" for place, name in enumerate(self.shard_names, 1)}
+        return [
+            "broker", *self._common(nowhere),
+            *_set("broker.id", f"shard-{number}"),
+            *_set("broker.host", "127.0.0.1"), *_set("broker.port", port), *_set("broker.admin_port", 0),
+        ]  # fmt: skip
+
+    def gateway(self, number: int, port: int, shard_ports: Sequence[int]) -> list[str]:
+        """Gateway `number`, from 1, on the port after the last one's; `port` is the one it had, or 0 the first time."""
+        first = self.settings.gateway.port
+        gateway = self.settings.gateway
+        shards = {name: f"127.0.0.1:{shard_port}" for name, shard_port in zip(self.shard_names, shard_ports, strict=True)}
+        return [
+            "gateway", *self._common(shards),
+            *_set("gateway.id", f"gateway-{number}"),
+            *_set("gateway.host", gateway.host), *_set("gateway.port", first + number - 1 if first else port),
+            *_set("gateway.admin_port", 0),
+            *_set("gateway.origins", json.dumps(gateway.origins)),
+            *_set("gateway.drain_deadline_s", gateway.drain_deadline_s),
+        ]  # fmt: skip
+
+    def _common(self, shards: Mapping[str, str]) -> list[str]:
+        plan = self.plan
+        return [
+            "--supervised",
+            *(["--config", str(plan.config)] if plan.config is not None else []),
+            *(word for each in plan.sets for word in ("--set", each)),
+            *_set("data_dir", self.settings.data_dir),
+            *_set("log.level", self.settings.log.level),
+            *_set("cluster.map_version", self.map_version),
+            *_set("cluster.shards", json.dumps(dict(shards))),
+        ]
+
+
+def _set(key: str, value: object) -> tuple[str, str]:
+    return "--set", f"{key}={value}"

@@ -1,0 +1,131 @@
+"""One process of a parvis that runs as several: started, watched, started again, and asked to leave.
+
+A child says ``ready PORT`` on its standard output once it serves.  Its standard input is a
+pipe that nobody writes to: when it ends, the parent is gone, and the child drains.  Children
+stand in a session of their own, so that Ctrl-C reaches the parent alone and they leave in order.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from parvis.errors import StartError
+from runtime.backoff import Backoff
+from runtime.lifecycle import ExitCode
+
+READY_WORD: Final = "ready"
+RESTART_BASE_S: Final = 0.5
+RESTART_CAP_S: Final = 10.0
+# A child that served for so long had nothing wrong from its start: the next failure is a first one.
+STEADY_AFTER_S: Final = 30.0
+# Beyond its own drain deadline: what it does after it takes a second or two.
+LEAVE_SLACK_S: Final = 5.0
+_LINE_BYTES_MAX: Final = 256
+
+
+@dataclass(slots=True)
+class Child:
+    """What to start, and how it is doing.
+
+    `arguments` gives the words after ``python -m parvis`` for the port to listen on: 0 the first time, then
+    the one it had, so that a restart is found where the others look for it.
+    """
+
+    name: str
+    arguments: Callable[[int], Sequence[str]]
+    inherited_fd: int
+    """Kept open by the child: the lock on the data directory ends with the last process that uses it."""
+    drain_deadline_s: float
+    log: FilteringBoundLogger
+    rng: Random
+    port: int = 0
+    is_up: bool = False
+    restarts: int = 0
+
+    async def run(self, leave: trio.Event, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep it running until `leave`; reports its port when it serves for the first time.
+
+        Raises `StartError`, with the child's own exit code, when it does not come up at all.
+        """
+        backoff = Backoff(self.rng, RESTART_BASE_S, RESTART_CAP_S)
+        has_served = False
+        while not leave.is_set():
+            began_at = trio.current_time()
+            code = await self._run_once(leave, trio.TASK_STATUS_IGNORED if has_served else task_status)
+            if not has_served and self.port == 0:
+                if not leave.is_set():
+                    raise StartError(f"{self.name} did not start (exit code {code})", _code_of(code))
+                task_status.started(self.port)
+            has_served = True
+            if leave.is_set():
+                return
+            if trio.current_time() - began_at > STEADY_AFTER_S:
+                backoff.reset()
+            delay_s = RESTART_BASE_S + backoff.next_delay()
+            self.restarts += 1
+            self.log.error("process_ended", process=self.name, exit_code=code, restart_in_s=round(delay_s, 1))
+            with trio.move_on_after(delay_s):
+                await leave.wait()
+
+    async def _run_once(self, leave: trio.Event, task_status: trio.TaskStatus[int]) -> int:
+        """From start to exit; the process never outlives this call."""
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "parvis", *self.arguments(self.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(self.inherited_fd,),
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ask_to_leave, process, leave)
+                port = await self._wait_ready(process)
+                if port is not None:
+                    self.port, self.is_up = port, True
+                    task_status.started(port)
+                code = await process.wait()
+                nursery.cancel_scope.cancel()
+            return code
+        finally:
+            self.is_up = False
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
+                        await pipe.aclose()
+
+    async def _wait_ready(self, process: trio.Process) -> int | None:
+        """The port from its first line; None when it ended before it said so."""
+        assert process.stdout is not None, "the child was started with a pipe"
+        line = b""
+        while b"\n" not in line and len(line) < _LINE_BYTES_MAX:
+            data = await process.stdout.receive_some(_LINE_BYTES_MAX)
+            if not data:
+                return None
+            line += data
+        word, _, port = line.decode("ascii", "replace").strip().partition(" ")
+        assert word == READY_WORD, f"{self.name} said {word!r} and not that it is ready"
+        return int(port)
+
+    async def _ask_to_leave(self, process: trio.Process, leave: trio.Event) -> None:
+        """SIGTERM when it is time, SIGKILL when it does not go."""
+        await leave.wait()
+        process.terminate()
+        await trio.sleep(self.drain_deadline_s + LEAVE_SLACK_S)
+        self.log.error("process_killed", process=self.name, after_s=self.drain_deadline_s + LEAVE_SLACK_S)
+        process.kill()
+
+
+def _code_of(code: int) -> ExitCode:
+    """A child's exit code as ours; what is none of ours is a bug."""
+    with suppress(ValueError):
+        return ExitCode(code)
+    return ExitCode.BUG

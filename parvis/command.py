@@ -1,0 +1,72 @@
+"""The one command: a table from word to module, and the exit code of what was said.
+
+Modules are loaded when their word is used, so `parvis version` does not wait for a server.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from cyclopts import App, CycloptsError
+
+from parvis import VERSION
+from runtime.lifecycle import ExitCode
+
+# Each code that a parvis process ends with; docs/quickstart.md has the same table.
+EXIT_CODES: Final = {
+    ExitCode.OK: "done, or drained and ended in order",
+    ExitCode.BUG: "a bug of ours; the traceback is on standard error",
+    ExitCode.USAGE: "the command line cannot be understood",
+    ExitCode.DATA: "the data directory or the journal is damaged, not ours, newer, or cannot be written",
+    ExitCode.UNAVAILABLE: "something that is needed is not there: an address is taken, a store or a server is out of reach",
+    ExitCode.BUSY: "another process uses the data directory",
+    ExitCode.CONFIG: "a setting is wrong; every problem is named",
+    ExitCode.INTERRUPTED: "a second Ctrl-C ended it at once",
+    ExitCode.TERMINATED: "a second SIGTERM ended it at once",
+}
+
+WORDS: Final = {
+    "up": (
+        "parvis.up:up",
+        "Start everything on this machine: the page, gateways, shards, a journal on disk.\n\n"
+        "Ctrl-C or SIGTERM ends it in order. What was acknowledged is kept, and the next start goes on from there, "
+        "with any number of gateways and shards.",
+    ),
+    "gateway": ("parvis.roles:gateway", "Run one gateway of a cluster."),
+    "broker": ("parvis.roles:broker", "Run one shard of a cluster."),
+    "check": ("parvis.check:check", "Say whether it would start, and which settings are in force."),
+    "version": ("parvis.version:version", "Say which parvis this is."),
+}
+
+app = App(
+    name="parvis",
+    help="A realtime message broker for public mass chat: gateways, shards, and a page to talk.",
+    help_epilogue="Exit codes:\n\n" + "\n".join(f"* {code.value}: {meaning}" for code, meaning in EXIT_CODES.items()),
+    version=VERSION,
+    help_format="markdown",
+)
+for place, (word, (target, text)) in enumerate(WORDS.items()):
+    app.command(target, name=word, help=text, help_epilogue="", sort_key=place)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Carry out one command line and exit with its code."""
+    try:
+        code = app(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        # cyclopts has said what is wrong.
+        code = ExitCode.USAGE
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # the edge of the process: what is not known is raised again
+        code = tell_known(error)
+    sys.exit(int(code or 0))
+
+
+def tell_known(error: BaseException) -> ExitCode:
+    """One sentence for an error of the world; a bug is raised again."""
+    # Here, not above: it brings the journal's errors with it, and most words need none.
+    from parvis.errors import explain, tell
+
+    told = explain(error)
+    if told is None:
+        raise error
+    return tell(told)

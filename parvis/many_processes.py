@@ -1,0 +1,76 @@
+"""Shards and gateways as processes of their own, and the page in the parent, for `parvis up` with numbers.
+
+The shards share one SQLite file; each slot's writer is fenced by its term in it, so their
+number may change from run to run.  Shards come up first, on free ports, and are told to the
+gateways; they leave last, when nobody is left to ask them anything.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import trio
+
+from api.server import run_api
+from parvis.arguments import Arguments
+from parvis.child import Child
+from parvis.data_dir import DataDirLock
+from parvis.parts import Host, opened_journal
+from parvis.plan import Plan
+from parvis.process import start_admin
+from runtime.transport import Listener
+
+Announce = Callable[[Sequence[int], Listener], None]
+
+
+async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, lock: DataDirLock, announce: Announce) -> None:
+    """Serve until the host's lifecycle drains; `sock` is the page's.  Raises `StartError` when a process does not come up."""
+    settings = host.settings
+    # Made before the processes that share them: who comes first is not left to chance.
+    host.link_secrets()
+    host.guest_key()
+    async with opened_journal(host) as opened:
+        # Each start is a new map: another number of shards may have claimed the slots last time.
+        arguments = Arguments(settings, plan, opened.newest_map_version + 1)
+    child = partial(Child, inherited_fd=lock.fd, log=host.log, rng=host.rng)
+    shards = [
+        child(f"shard-{n}", partial(arguments.shard, n), drain_deadline_s=settings.broker.drain_deadline_s)
+        for n in range(1, plan.shards + 1)
+    ]
+    gateways_leave, shards_leave = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_set_at_drain, host, gateways_leave)
+        async with trio.open_nursery() as shard_nursery:
+            await _start_all(shard_nursery, shards, shards_leave)
+            shard_ports = [shard.port for shard in shards]
+            gateways = [
+                child(
+                    f"gateway-{n}",
+                    partial(arguments.gateway, n, shard_ports=shard_ports),
+                    drain_deadline_s=settings.gateway.drain_deadline_s,
+                )
+                for n in range(1, plan.gateways + 1)
+            ]
+            async with trio.open_nursery() as door_nursery:
+                await _start_all(door_nursery, gateways, gateways_leave)
+                admin = await start_admin(
+                    nursery, host, settings.gateway.admin_host, settings.gateway.admin_port,
+                    lambda: [f"{each.name} is down" for each in (*shards, *gateways) if not each.is_up],
+                )  # fmt: skip
+                ports = [gateway.port for gateway in gateways]
+                door_nursery.start_soon(partial(run_api, sock, ports, wait_drain=host.lifecycle.wait_drain))
+                announce(ports, admin)
+            shards_leave.set()
+        nursery.cancel_scope.cancel()
+
+
+async def _set_at_drain(host: Host, leave: trio.Event) -> None:
+    await host.lifecycle.wait_drain()
+    leave.set()
+
+
+async def _start_all(nursery: trio.Nursery, children: Sequence[Child], leave: trio.Event) -> None:
+    """All at once, since each takes a moment to load; returns when all serve."""
+    async with trio.open_nursery() as starting:
+        for each in children:
+            starting.start_soon(nursery.start, each.run, leave)
