@@ -123,7 +123,7 @@ class Measured(Report, tag="measured"):
 
 
 class Spoken(Report, tag="spoken"):
-    """What the speaker did; `deliveries` are the event frames that its own connections took."""
+    """What the speaker did; `offsets[room][i]` is where message i of the room was put, 0 if nobody said."""
 
     sent: int
     acknowledged: int
@@ -132,7 +132,6 @@ class Spoken(Report, tag="spoken"):
     late_p99_ms: float
     ack_p50_ms: float
     ack_p99_ms: float
-    deliveries: int
     offsets: list[list[int]]
     cpu_s: float
 

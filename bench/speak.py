@@ -26,6 +26,9 @@ from wire.frames import OPCODE_BINARY
 
 CONNECT_TIMEOUT_S = 10.0
 ID_CHARS = 10
+# A request's number says its run and its message, so that a late answer of an earlier run is known.
+_RUNS_KNOWN = 1 << 11
+_MESSAGES_PER_RUN_MAX = 1 << 20
 _AT_LIKELY = 1_800_000_000_000
 
 
@@ -45,11 +48,14 @@ class Speaker:
 class _Run:
     """What becomes of one run's messages."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, number: int) -> None:
+        if schedule.messages > _MESSAGES_PER_RUN_MAX:
+            raise ValueError(f"{schedule.messages} messages exceed {_MESSAGES_PER_RUN_MAX} a run")
         self.schedule = schedule
+        self._first = number % _RUNS_KNOWN * _MESSAGES_PER_RUN_MAX
         self.offsets = [0] * schedule.messages
         self.sent_at = [0.0] * schedule.messages
-        self.sent = self.acknowledged = self.deliveries = 0
+        self.sent = self.acknowledged = 0
         self.refused: dict[str, int] = {}
         self.late = LatencyHistogram()
         self.acks = LatencyHistogram()
@@ -57,6 +63,22 @@ class _Run:
     @property
     def answered(self) -> int:
         return self.acknowledged + sum(self.refused.values())
+
+    def request_number(self, k: int) -> int:
+        return self._first + k
+
+    def hear(self, message: Ack | Refused | Unknown, now: float) -> None:
+        """An answer; those to earlier runs are too late to count."""
+        k = message.n - self._first
+        if not 0 <= k < self.sent:
+            return
+        if isinstance(message, Ack):
+            self.offsets[k] = message.offset
+            self.acknowledged += 1
+            self.acks.record(int((now - self.sent_at[k]) * 1e6))
+        else:
+            code = message.code if isinstance(message, Refused) else "unknown"
+            self.refused[code] = self.refused.get(code, 0) + 1
 
 
 class SpeakingSide:
@@ -108,7 +130,7 @@ class SpeakingSide:
         cpu_before = _cpu_s()
         self._run_number += 1
         schedule = Schedule(order.start, order.rate, len(self._rooms), order.seconds)
-        run = _Run(schedule)
+        run = _Run(schedule, self._run_number)
         bases = list(self._published)
         deadline = order.start + order.seconds + order.answer_wait_s
         speakers = {speaker.sock.fileno(): speaker for speaker in self._speakers}
@@ -146,7 +168,7 @@ class SpeakingSide:
         name, welcome = self._rooms[room], speaker.welcome
         event = Event(name, offset, _AT_LIKELY, "message", welcome.author, welcome.name, message_id)
         text = padded_text(event, payload_bytes)
-        speaker.unsent += message_frame(Publish(k, name, message_id, text), speaker.mask)
+        speaker.unsent += message_frame(Publish(run.request_number(k), name, message_id, text), speaker.mask)
         run.sent_at[k] = time.monotonic()
         run.late.record(int((run.sent_at[k] - run.schedule.due(k)) * 1e6))
         run.sent += 1
@@ -163,13 +185,8 @@ class SpeakingSide:
         used = 0
         for opcode, start, end in split_frames(data, len(data)):
             used = end
-            if opcode != OPCODE_BINARY:
-                continue
-            if is_event(data, start):
-                if run is not None:
-                    run.deliveries += 1
-                continue
-            self._hear(run, speaker, data[start:end])
+            if opcode == OPCODE_BINARY and not is_event(data, start):
+                self._hear(run, speaker, data[start:end])
         speaker.rest = data[used:]
 
     def _hear(self, run: _Run | None, speaker: Speaker, payload: bytes) -> None:
@@ -177,24 +194,17 @@ class SpeakingSide:
         if isinstance(message, Ping):
             speaker.unsent += message_frame(Pong(), speaker.mask)
             _flush(speaker)
-        if run is None:
-            return
-        if isinstance(message, Ack) and not run.offsets[message.n]:
-            run.offsets[message.n] = message.offset
-            run.acknowledged += 1
-            run.acks.record(int((time.monotonic() - run.sent_at[message.n]) * 1e6))
-        elif isinstance(message, Refused | Unknown):
-            code = message.code if isinstance(message, Refused) else "unknown"
-            run.refused[code] = run.refused.get(code, 0) + 1
+        elif run is not None and isinstance(message, Ack | Refused | Unknown):
+            run.hear(message, time.monotonic())
 
     def _report(self, run: _Run, cpu_before: float) -> Spoken:
         rooms = len(self._rooms)
         return Spoken(
             sent=run.sent, acknowledged=run.acknowledged, refused=run.refused, unanswered=run.sent - run.answered,
             late_p99_ms=run.late.percentile_us(99) / 1e3, ack_p50_ms=run.acks.percentile_us(50) / 1e3,
-            ack_p99_ms=run.acks.percentile_us(99) / 1e3, deliveries=run.deliveries,
+            ack_p99_ms=run.acks.percentile_us(99) / 1e3,
             offsets=[run.offsets[room::rooms] for room in range(rooms)], cpu_s=_cpu_s() - cpu_before,
-        )
+        )  # fmt: skip
 
     def close(self) -> Done:
         for speaker in self._speakers:
@@ -254,7 +264,7 @@ def main() -> None:
             return
         try:
             report = side.carry_out(line)
-        except (StreamError, PeerError, OSError) as error:
+        except (StreamError, PeerError, OSError, ValueError) as error:
             report = Failed(reason=f"{type(error).__name__}: {error}")
         sys.stdout.buffer.write(encode_line(report))
         sys.stdout.buffer.flush()

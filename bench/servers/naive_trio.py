@@ -12,7 +12,8 @@ import trio_websocket
 from bench.servers.hall import Hall, binary
 from wire.client_messages import SUBPROTOCOL_MSGPACK
 
-QUEUE_FRAMES = 100
+# A second and a half of a room at 20 messages a second.
+QUEUE_FRAMES = 32
 Outlet = trio.MemorySendChannel[bytes]
 
 
