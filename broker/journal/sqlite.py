@@ -67,9 +67,9 @@ class SqliteJournal:
         self._read_lock = threading.Lock()
         # Bytes that commits of ours put into the write-ahead log since `idle` last emptied it, about.
         self._unchecked_bytes = 0
-        # Text that was erased is still in the write-ahead log.
-        self._erased = False
-        self._lane = open_file(path, new_store_id, synchronous, busy_timeout_s)
+        # Text that was erased may still be in the write-ahead log; also what a predecessor erased before it was killed.
+        self._erased = True
+        self._lane: sqlite3.Connection | None = open_file(path, new_store_id, synchronous, busy_timeout_s)
         self._lane.execute(_SET_BUSY_STEP)
         try:
             self._reader = connect(path, synchronous, busy_timeout_s)
@@ -128,10 +128,11 @@ class SqliteJournal:
             return
         with self._lane_lock:
             try:
-                # TRUNCATE leaves nothing of what was erased; it may have to wait for others, `_BUSY_STEP_MS` at most.
-                mode = "TRUNCATE" if self._erased else "PASSIVE"
-                busy, _, _ = self._lane.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-                self._erased = self._erased and bool(busy)
+                connection = self._open_lane()
+                if self._erased:
+                    self._erased = not _empty_wal(connection)
+                else:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             except sqlite3.DatabaseError as error:
                 raise unavailable(self._path, error, "could not be checkpointed; nothing is lost") from error
             self._unchecked_bytes = 0
@@ -140,15 +141,17 @@ class SqliteJournal:
         """The last process to close empties the write-ahead log and removes it."""
         with self._lane_lock, self._read_lock:
             self._reader.close()
-            self._lane.close()
+            if self._lane is not None:
+                self._lane.close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction of the lane: all of it or nothing, and `Unavailable` when the world is at fault."""
         with self._lane_lock:
-            connection = self._lane
+            connection: sqlite3.Connection | None = None
             doing = "nothing was written"
             try:
+                connection = self._open_lane()
                 self._begin(connection)
                 yield connection
                 doing = "the commit itself failed, so what was written is unknown"
@@ -158,8 +161,15 @@ class SqliteJournal:
             except DECODE_ERRORS as error:
                 raise Unavailable(f"journal {self._path}: a stored row is damaged: {error}; nothing was written") from error
             finally:
-                if connection.in_transaction:
+                if connection is not None and connection.in_transaction:
                     self._roll_back(connection)
+
+    def _open_lane(self) -> sqlite3.Connection:
+        """The lane's connection; a new one when the last had to be given up."""
+        if self._lane is None:
+            self._lane = connect(self._path, self._synchronous, self._busy_timeout_s)
+            self._lane.execute(_SET_BUSY_STEP)
+        return self._lane
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Wait for the file's one writer, `busy_timeout_s` at most."""
@@ -173,13 +183,12 @@ class SqliteJournal:
                 return
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
-        """Undo; a connection that cannot even do that is replaced by a new one."""
+        """Undo; a connection that cannot even do that is given up, and closing it undoes."""
         try:
             connection.execute("ROLLBACK")
         except sqlite3.DatabaseError:
+            self._lane = None
             connection.close()
-            self._lane = connect(self._path, self._synchronous, self._busy_timeout_s)
-            self._lane.execute(_SET_BUSY_STEP)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[sqlite3.Connection]:
@@ -196,3 +205,13 @@ class SqliteJournal:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+
+def _empty_wal(connection: sqlite3.Connection) -> bool:
+    """Move the whole write-ahead log into the file and cut it to nothing; False when others are in the way, without waiting."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(_SET_BUSY_STEP)
+    return not busy

@@ -143,6 +143,11 @@ def test_a_connection_that_cannot_roll_back_is_replaced(journal: SqliteJournal, 
     real, journal._lane = journal._lane, Stuck()  # type: ignore[assignment]  # the few calls that are made of it
     with pytest.raises(Unavailable, match="SQLITE_IOERR"):
         RoomWriter().commit(journal, "one")
+    away = path.rename(path.with_name("away"))
+    for call in (lambda: RoomWriter().commit(journal, "one"), journal.idle):
+        with pytest.raises(Unavailable, match="SQLITE_CANTOPEN"):
+            call()
+    away.rename(path)
     assert RoomWriter().commit(journal, "one").verdict is CommitVerdict.COMMITTED
 
 
@@ -227,7 +232,17 @@ def test_the_write_ahead_log_is_bounded_with_and_without_idle_moments(journal: S
             assert wal.stat().st_size <= bytes_max
 
 
-def test_idle_does_nothing_when_there_is_nothing_to_do(journal: SqliteJournal, path: Path) -> None:
+def test_what_a_killed_predecessor_erased_goes_at_the_first_idle(journal: SqliteJournal, path: Path) -> None:
+    writer = RoomWriter()
+    writer.commit(journal, "THE-SECRET")
+    writer.commit(journal, erasures=[Erasure(1, "moderator")])
+    with closing(SqliteJournal(path, new_store_id="unused")) as successor:
+        successor.idle()
+        assert b"THE-SECRET" not in bytes_on_disk(path)
+
+
+def test_idle_does_nothing_when_there_is_nothing_to_do(journal: SqliteJournal) -> None:
+    journal.idle()
     RoomWriter().commit(journal, "one")
     statements: list[str] = []
     journal._lane.set_trace_callback(statements.append)
