@@ -12,6 +12,7 @@ from typing import Protocol
 from gateway.feed_port import Stream
 from gateway.outbox import Outbox
 from gateway.session import Session
+from runtime.metrics import GatewayCounters
 from runtime.transport import Transport
 from wire.client_codec import Form
 from wire.limits import PASS_BUFFER_BYTES_MAX
@@ -21,6 +22,8 @@ OUT_OF_STEP = -1
 
 class Owner(Protocol):
     """What a client asks of its gateway."""
+
+    counters: GatewayCounters
 
     def start_flusher(self, client: "Client") -> None: ...
     def on_too_slow(self, client: "Client") -> None: ...
@@ -59,8 +62,7 @@ class Client:
 
     __slots__ = (
         "closing",
-        "counted",
-        "finished",
+        "connected_at",
         "form",
         "heard",
         "memberships",
@@ -71,7 +73,7 @@ class Client:
         "transport",
     )
 
-    def __init__(self, transport: Transport, form: Form, session: Session, owner: Owner) -> None:
+    def __init__(self, transport: Transport, form: Form, session: Session, owner: Owner, now: float = 0.0) -> None:
         self.transport = transport
         self.form = form
         self.session = session
@@ -83,10 +85,7 @@ class Client:
         self.ping_bucket = -1
         self.closing = False
         """No more of its messages are read and no event is sent; a close frame is on its way."""
-        self.finished = False
-        """The reading side has ended."""
-        self.counted = False
-        """Whether it is in the gateway's table of open clients."""
+        self.connected_at = now
 
     @property
     def is_blocked(self) -> bool:
@@ -105,6 +104,9 @@ class Client:
         except OSError:
             self.owner.on_transport_lost(self)
             return
+        counters = self.owner.counters
+        counters.frames_out += 1
+        counters.bytes_out += sent
         if sent < len(frame):
             self.block(frame[sent:])
 
@@ -112,6 +114,7 @@ class Client:
         """The kernel left `rest` of a buffer: fall out of step everywhere and wake the flusher."""
         assert self.outbox is None, "a blocked client is written to by its flusher only"
         self.outbox = Outbox(rest)
+        self.owner.counters.sends_blocked += 1
         for membership in self.memberships.values():
             if membership.step != OUT_OF_STEP:
                 membership.cursor = membership.step
@@ -167,6 +170,9 @@ class Client:
             if self.outbox is None:
                 self.block(b"")
             return False
+        counters = self.owner.counters
+        counters.frames_out += end - membership.cursor
+        counters.deliveries += end - membership.cursor
         membership.cursor = end
         if sent == len(buffer):
             return True
@@ -179,9 +185,11 @@ class Client:
     def _offer(self, data: bytes) -> int:
         """Bytes the kernel took; -1 when the connection is dead (its owner has been told)."""
         try:
-            return self.transport.try_send(data)
+            sent = self.transport.try_send(data)
         except BlockingIOError:
             return 0
         except OSError:
             self.owner.on_transport_lost(self)
             return -1
+        self.owner.counters.bytes_out += sent
+        return sent

@@ -68,11 +68,15 @@ class Pass:
             while self._index < count:
                 stride = members[self._index : self._index + _STRIDE]
                 self._index += len(stride)
-                counters.deliveries += self._offer(stride, buffer, must) * (self._end - self._start)
+                taken = self._offer(stride, buffer, must)
+                counters.deliveries += taken * (self._end - self._start)
+                counters.bytes_out += taken * len(buffer)
                 if clock() >= until and self._index < count:
                     return False
             self._legs.pop()
             self._index = 0
+        if self._end > self._start and self._feed.ring.holds_after(self._start):
+            counters.delivery_seconds.observe(clock() - self._feed.ring.arrived(self._start + 1))
         return True
 
     def _offer(self, members: list[Membership], buffer: bytes, must: bytes) -> int:

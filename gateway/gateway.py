@@ -52,7 +52,7 @@ class Gateway:
         self._router = router
         self._identities = identities
         self._heartbeat = heartbeat
-        self._counters = counters
+        self.counters = counters
         self._clock = clock
         self._wall_clock = wall_clock
         self._start_flusher = start_flusher
@@ -70,12 +70,17 @@ class Gateway:
             on_pass_over=self._on_pass_over,
         )  # fmt: skip
         self._pings = {form: framed(Ping(), form) for form in Form}
+        counters.feeds = lambda: len(self.feeds)
+        counters.members = lambda: sum(feed.member_count() for feed in self.feeds.values())
+        counters.connections_max = settings.connections_max
 
     # --- a client's own frames ------------------------------------------------------------
 
     def on_frame(self, client: Client, payload: bytes) -> None:
         """Decide on one frame and carry it out; raises `PeerError`."""
         client.heard = True
+        self.counters.frames_in += 1
+        self.counters.bytes_in += len(payload)
         effect = client.session.handle(payload, self._clock())
         if effect is not None:
             self._perform(client, effect)
@@ -97,7 +102,7 @@ class Gateway:
 
     def tell_refusal_counted(self, client: Client, effect: Reply) -> None:
         if isinstance(effect.message, Refused):
-            self._counters.refusals[effect.message.code] += 1
+            self.counters.refusals[effect.message.code] += 1
         client.push(framed(effect.message, client.form))
 
     def _greet(self, client: Client, greet: Greet) -> None:
@@ -131,6 +136,7 @@ class Gateway:
             joins=[by_place[place] for place in sorted(by_place)],
         )
         client.push(framed(welcome, client.form))
+        self.counters.handshake_seconds.observe(self._clock() - client.connected_at)
         self._catch_up(client)
 
     def _enter(self, client: Client, enter: Enter) -> None:
@@ -142,7 +148,7 @@ class Gateway:
         client = pending.client
         for _, answer in answers:
             if isinstance(answer, Refused):
-                self._counters.refusals[answer.code] += 1
+                self.counters.refusals[answer.code] += 1
             client.push(framed(answer, client.form))
         self._catch_up(client)
 
@@ -173,19 +179,19 @@ class Gateway:
         reply: Ack | Refused | Unknown
         match outcome:
             case Committed():
-                self._counters.publishes["committed"] += 1
+                self.counters.publishes["committed"] += 1
                 reply = Ack(n, room, message_id, outcome.epoch, outcome.offset, outcome.at, outcome.duplicate)
             case CommandRefused():
-                self._counters.publishes["refused"] += 1
+                self.counters.publishes["refused"] += 1
                 reply = self._refusal_of(outcome, n, room, message_id)
             case OutcomeUnknown():
-                self._counters.publishes["unknown"] += 1
+                self.counters.publishes["unknown"] += 1
                 reply = Unknown(n, room, message_id, Refusal.UNAVAILABLE.kind.retry_after_ms)
         if not client.closing:
             client.push(framed(reply, client.form))
 
     def _refusal_of(self, answer: CommandRefused, n: int, room: str, message_id: str = "") -> Refused:
-        self._counters.refusals[answer.code] += 1
+        self.counters.refusals[answer.code] += 1
         kind = REFUSAL_BY_CODE.get(answer.code, Refusal.INTERNAL).kind
         retry_after_ms = answer.retry_after_ms or kind.retry_after_ms
         return Refused(n, kind.code, answer.message or kind.sentence, kind.temporary, retry_after_ms, room, message_id)
@@ -228,7 +234,7 @@ class Gateway:
         self.joins.on_attached(feed)
 
     def reattach(self, feed: Feed) -> None:
-        self._counters.reattaches += 1
+        self.counters.reattaches += 1
         self._router.reattach(feed)
 
     def _on_pass_over(self, feed: Feed) -> None:
@@ -241,7 +247,7 @@ class Gateway:
         self._start_flusher(client)
 
     def on_too_slow(self, client: Client) -> None:
-        self._counters.slow_closed += 1
+        self.counters.slow_closed += 1
         self.close(client, CloseCode.SLOW, "this reader fell too far behind; reconnect and resume")
 
     def on_transport_lost(self, client: Client) -> None:
@@ -254,7 +260,7 @@ class Gateway:
         if client.closing:
             return
         self.forget(client)
-        self._counters.closed[str(int(code))] += 1
+        self.counters.closed[str(int(code))] += 1
         self._closing[client] = self._clock() + CLOSE_GRACE_S
         client.push(close_frame(code, reason))
 
@@ -298,7 +304,7 @@ class Gateway:
         """Once a second: end the silent; who is to be pinged now, with the frame to push."""
         due, silent = self._heartbeat.tick()
         for client in silent:
-            self._counters.silent_closed += 1
+            self.counters.silent_closed += 1
             self.close(client, CloseCode.NO_PONG, "no answer to a ping; reconnect and resume")
         return [(client, self._pings[client.form]) for client in due]
 

@@ -180,6 +180,10 @@ class Ring:
             text = self._json[sequence] = frame(OPCODE_TEXT, recode_event(payload_of(framed)))
         return text
 
+    def arrived(self, sequence: int) -> float:
+        """When an entry that is still held came in, on the clock of its `append`."""
+        return self._times[sequence - self.first]
+
     def bytes_held(self) -> int:
         """What the ring's msgpack frames weigh."""
         return (self._ends[-1] if self._ends else self._base) - self._base

@@ -92,6 +92,8 @@ class GatewayServer:
             connections_soft_max=settings.connections_soft_max,
             handshakes_pending_max=settings.handshakes_pending_max,
         )
+        parts.counters.connections = lambda: self._admission.websockets_open
+        parts.counters.handshakes_pending = lambda: self._admission.handshakes_pending
         self._upgrade_rules = UpgradeRules(
             origins=tuple(settings.origins), deadline_s=settings.handshake_deadline_s, busy=lambda: self._admission.is_full
         )
@@ -117,6 +119,7 @@ class GatewayServer:
     async def _serve(self, transport: Transport) -> None:
         """From the first byte to the last.  Ends with the transport closed, whatever happened."""
         counters = self._parts.counters
+        accepted_at = trio.current_time()
         try:
             upgraded = await upgrade(transport, self._upgrade_rules)
         except UpgradeRefused as refusal:
@@ -127,7 +130,8 @@ class GatewayServer:
             return
         finally:
             self._admission.handshake_over()
-        client = Client(transport, upgraded.form, Session(upgraded.form, self._rules), self.gateway)
+        counters.opened += 1
+        client = Client(transport, upgraded.form, Session(upgraded.form, self._rules), self.gateway, accepted_at)
         reader = WebSocketReader(
             transport, upgraded.form, upgraded.leftover,
             frame_bytes_max=self._parts.settings.frame_bytes_max, push=client.push,

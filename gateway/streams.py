@@ -16,25 +16,24 @@ _DISCARD_READ_BYTES = 64 * 1024
 
 async def read_some(transport: Transport, bytes_max: int) -> bytes:
     """Wait for at least one byte; raises `PeerGone` at the end of the stream."""
-    while True:
+    while (data := _try_recv(transport, bytes_max)) is None:
         try:
-            data = transport.try_recv(bytes_max)
-        except BlockingIOError:
-            await wait_readable(transport)
-            continue
-        except OSError as error:
-            raise PeerGone(f"reading failed: {error}") from error
-        if not data:
-            raise PeerGone("end of stream")
-        return data
+            await transport.wait_readable()
+        except trio.ClosedResourceError as error:
+            raise PeerGone("closed on our side") from error
+    if not data:
+        raise PeerGone("end of stream")
+    return data
 
 
-async def wait_readable(transport: Transport) -> None:
-    """Wait until a read would tell something; raises `PeerGone` when the transport was closed."""
+def _try_recv(transport: Transport, bytes_max: int) -> bytes | None:
+    """What is there now; None when nothing is, b"" at the end of the stream."""
     try:
-        await transport.wait_readable()
-    except trio.ClosedResourceError as error:
-        raise PeerGone("closed on our side") from error
+        return transport.try_recv(bytes_max)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        raise PeerGone(f"reading failed: {error}") from error
 
 
 async def write_all(transport: Transport, data: bytes) -> None:

@@ -95,7 +95,7 @@ class GatewayCounters:
     feeds: Sample = sampled("parvis_gateway_feeds", "Rooms with a feed in this gateway.")
     members: Sample = sampled("parvis_gateway_members", "Memberships: connections times the rooms each has joined.")
     delivery_seconds: Histogram = histogram(
-        LATENCY_BOUNDS_S, "parvis_gateway_delivery_seconds", "From an event's server time to the end of its pass."
+        LATENCY_BOUNDS_S, "parvis_gateway_delivery_seconds", "From an event's arrival at the gateway to the end of its pass."
     )
 
 

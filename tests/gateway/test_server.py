@@ -73,7 +73,7 @@ async def hear(websocket: WebSocketConnection) -> AnyServerMessage:
 
 async def closed_with(websocket: WebSocketConnection) -> int:
     """Read on until the gateway closes; its code."""
-    with pytest.raises(ConnectionClosed) as closed:
+    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012
         while True:
             await websocket.get_message()
     reason = closed.value.reason

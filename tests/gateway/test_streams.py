@@ -3,7 +3,7 @@ import trio
 
 from gateway import streams
 from gateway.peer import PeerGone
-from gateway.streams import DISCARD_BYTES_MAX, discard, read_some, wait_readable, write_all
+from gateway.streams import DISCARD_BYTES_MAX, discard, read_some, write_all
 from runtime.sockets import SocketNetwork
 from tests.support.transport_contract import fill, recv_exactly
 
@@ -34,9 +34,21 @@ async def test_a_transport_that_we_closed_is_a_peer_gone() -> None:
     with pytest.raises(PeerGone):
         await read_some(near, 10)
     with pytest.raises(PeerGone):
-        await wait_readable(near)
-    with pytest.raises(PeerGone):
         await write_all(near, b"x")
+    far.close()
+
+
+async def test_closing_under_a_waiting_reader_is_a_peer_gone() -> None:
+    near, far = SocketNetwork().pair()
+    async with trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            with pytest.raises(PeerGone):
+                await read_some(near, 10)
+
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        near.close()
     far.close()
 
 

@@ -6,6 +6,7 @@ from gateway.client import Client
 from gateway.feed import Feed
 from gateway.rules import SessionRules
 from gateway.session import Session
+from runtime.metrics import GatewayCounters
 from wire.client_codec import Form, encode
 from wire.client_messages import Event
 from wire.names import RoomName
@@ -53,6 +54,7 @@ class FakeGateway:
     """Records what clients and feeds ask of their gateway; a flusher is a client in `flushers`."""
 
     def __init__(self) -> None:
+        self.counters = GatewayCounters()
         self.flushers: list[Client] = []
         self.slow: list[Client] = []
         self.lost: list[Client] = []
