@@ -105,13 +105,14 @@ class _Conversation:
         conversation_scope.cancel()
 
     def _show(self, update: Update) -> None:
-        self._screen.show(self._transcript.lines_of(update))
+        lines = self._transcript.lines_of(update)
         self._screen.prompt(self._prompt())
+        self._screen.show(lines)
         if isinstance(update, Event):
             self._seen.set()
 
     def _prompt(self) -> str:
-        state = f"{self._transcript.present} here" if self._transcript.is_connected else "not connected"
+        state = f"{self._transcript.present or '?'} here" if self._transcript.is_connected else "not connected"
         behind = ", behind" if self._transcript.is_stale else ""
         return f"[{self._room} · {state}{behind}] {safe(self._client.name)}> "
 

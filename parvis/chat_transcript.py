@@ -100,8 +100,8 @@ class Transcript:
 
     def _speech(self, event: Event, shown: int) -> list[Text]:
         clock = datetime.fromtimestamp(event.at / 1000, self._zone).strftime("%H:%M")
-        head = Text(f"{clock} ", style="dim")
-        head.append(f"#{shown} ", style="dim")
+        head = Text()
+        head.append(f"{clock} #{shown} ", style="dim")
         head.append(self._called(event.by, event.name), style=colour_of(event.by))
         if event.kind == "edit":
             head.append(" (edited)", style="dim")
