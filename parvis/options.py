@@ -18,7 +18,12 @@ from runtime.settings import CONFIG_VARIABLE, Loaded, load_settings
 Config = Annotated[Path | None, Parameter(name="--config", help="A TOML file of settings; PARVIS_CONFIG names one too.")]
 Sets = Annotated[
     list[str],
-    Parameter(name="--set", negative=(), show_default=False, help="One setting, as in --set gateway.ping_interval_s=10; may be repeated."),
+    Parameter(
+        name="--set",
+        negative=(),
+        show_default=False,
+        help="One setting, as in --set gateway.ping_interval_s=10; may be repeated.",
+    ),
 ]
 DataDir = Annotated[Path | None, Parameter(name="--data-dir", help="Where the journal, the keys and the lock are.")]
 

@@ -56,7 +56,7 @@ const view = {
     author = me.author;
     remember("localStorage", "guest", me.guest);
   },
-  count: (present) => at("count").textContent = `${present} here`,
+  count: (present) => at("count").textContent = present ? `${present} here` : "",
   notice: (sentence) => notice.textContent = sentence,
   event(event) {
     if (event.kind === "message") message(event);

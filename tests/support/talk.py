@@ -1,0 +1,39 @@
+"""What tests do with a client again and again: say lines, read lines."""
+
+from collections.abc import Iterable
+from random import Random
+
+import trio
+
+from client.client import Client, connect
+from wire.client_messages import Ack, Event
+
+ROOM = "square/main"
+
+
+async def say(client: Client, lines: Iterable[str], room: str = ROOM) -> dict[str, int]:
+    """Publish each and wait for its acknowledgement; the offset of each line."""
+    offsets = {}
+    for line in lines:
+        outcome = await client.publish(room, line)
+        assert isinstance(outcome, Ack), outcome
+        offsets[line] = outcome.offset
+    return offsets
+
+
+async def read_lines(client: Client, until: str, room: str = ROOM) -> list[tuple[int, str]]:
+    """Offset and text of the messages that come, up to and with `until`."""
+    seen = []
+    with trio.fail_after(30):
+        async for update in client.events():
+            if isinstance(update, Event) and update.room == room and update.kind == "message":
+                seen.append((update.offset, update.text))
+                if update.text == until:
+                    return seen
+    raise AssertionError("the client has ended")
+
+
+async def lines_of(urls: list[str], until: str, room: str = ROOM) -> list[tuple[int, str]]:
+    """What somebody who comes now is shown, up to and with `until`."""
+    async with connect(urls, name="reader", rng=Random(1), rooms=[room], history=300) as reader:
+        return await read_lines(reader, until, room)
