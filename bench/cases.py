@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import procfs, verdict
+from bench.child import LoadFailed
 from bench.exposed import histogram_buckets, quantile_between
 from bench.floor import measure_floor
 from bench.fsync import measure_fsync, percentile
 from bench.rig import PAYLOAD_BYTES, Rig, Shape, Step
 from bench.search import RateSearch
-from bench.servers.started import Started, start_neighbour, start_parvis
+from bench.servers.started import NotStarted, Started, start_neighbour, start_parvis
 from bench.sheet import Sheet
 from runtime.schema import GatewaySettings
 from wire.frames import header_length
@@ -25,9 +26,11 @@ FRAME_BYTES = header_length(PAYLOAD_BYTES) + PAYLOAD_BYTES
 WARM_CONNECTIONS = 200
 STALLED_SHARE = 0.05
 STALLED_RECEIVE_BUFFER_BYTES = 4096
-# Fills 256 KiB of a stalled reader's allowance, and the kernel's buffer before it, within the step.
-STALLED_PAYLOAD_BYTES = 2048
+# 55 KiB a second: fills the kernel's buffer and the 256 KiB that a reader may be behind within 7 s.  A text has at most
+# 500 letters.
+FILL_RATE, FILL_PAYLOAD_BYTES, FILL_S = 100.0, 550, 8.0
 SAMPLE_S = 0.25
+CONFIRMATIONS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Pace:
 
 
 FULL = Pace(
-    floor_s=1.0, steady_s=6.0, search_step_s=3.0, search_steps=9, highest_s=4.0, quiet_s=10.0, stalled_s=10.0, fsyncs=150
+    floor_s=1.0, steady_s=6.0, search_step_s=3.0, search_steps=9, highest_s=4.0, quiet_s=10.0, stalled_s=15.0, fsyncs=150
 )  # fmt: skip
 QUICK = Pace(floor_s=0.7, steady_s=3.0, search_step_s=2.0, search_steps=6, highest_s=2.0, quiet_s=5.0, stalled_s=5.0, fsyncs=100)
 
@@ -91,6 +94,14 @@ class Bench:
         self._highest: dict[tuple[str, str], float] = {}
         self._faulty_steps = 0
 
+    def attempt(self, part: str, measure: Callable[[], None]) -> None:
+        """A part that cannot be measured is a failure of the run; the others are measured all the same."""
+        try:
+            measure()
+        except (LoadFailed, NotStarted) as error:
+            say(f"{part} FAILED: {error}")
+            self._sheet.failures.append(f"{part}: {error}")
+
     def _data_dir(self) -> Path:
         self._servers_started += 1
         return self._work_dir / f"data-{self._servers_started}"
@@ -117,32 +128,40 @@ class Bench:
             say(f"{who} {shape.name}: {per_cpu_s:,.0f} handshakes/CPU-s, {kib:.1f} KiB each")
             rig.step(STEADY_RATE / 4, 0.5)
             steady = self._step(who, rig, STEADY_RATE, self._pace.steady_s)
-            self._add(who, shape, **figures_of(steady, ""))
+            self._add(who, shape, **figures_of(steady, ""), held=float(steady.held))
             before = commit_buckets(rig.server)
             highest = self._find_highest(contestant, rig)
             if highest is not None:
-                self._add(who, shape, **figures_of(highest, "highest_"), highest_rate=highest.rate, frame_bytes=highest.frame_bytes)
+                self._add(who, shape, **figures_of(highest, "highest_"), highest_rate=highest.rate)
+                self._add(who, shape, frame_bytes=highest.frame_bytes)
                 commit_p99_s = quantile_between(before, commit_buckets(rig.server), 0.99)
                 if not math.isnan(commit_p99_s):
                     self._add(who, shape, commit_p99_ms=commit_p99_s * 1e3)
 
     def _find_highest(self, contestant: Contestant, rig: Rig) -> Step | None:
-        """Search in the first run; later runs measure at the rate it found, a tenth lower as long as that does not hold."""
+        """Search in the first run; later runs measure at the rate it found, somewhat lower as long as that does not hold."""
         key = (contestant.key, rig.shape.name)
         if key not in self._highest:
             search = RateSearch(contestant.first_rates[rig.shape.name], self._pace.search_steps)
             while (rate := search.next_rate()) is not None:
-                search.tell(self._step(contestant.key, rig, rate, self._pace.search_step_s).held)
+                search.tell(self._try_rate(contestant.key, rig, rate, self._pace.search_step_s).held)
             if search.best is None:
                 return None
             self._highest[key] = search.best
         rate = self._highest[key]
-        for _ in range(4):
-            step = self._step(contestant.key, rig, rate, self._pace.highest_s)
+        for _ in range(CONFIRMATIONS_MAX):
+            step = self._try_rate(contestant.key, rig, rate, self._pace.highest_s)
             if step.held:
                 return step
-            rate *= 0.9
+            rate *= 0.85
         return None
+
+    def _try_rate(self, who: str, rig: Rig, rate: float, seconds: float) -> Step:
+        """A step that may be too much for the server; the room is whole again after it."""
+        step = self._step(who, rig, rate, seconds)
+        if step.closed:
+            rig.refill()
+        return step
 
     def quiet(self) -> None:
         """One small room and nothing else to do: what a person feels, beside what the disk takes."""
@@ -172,7 +191,7 @@ class Bench:
             ports = rig.stall(stalled, STALLED_RECEIVE_BUFFER_BYTES)
             beside = self._step(who, rig, STEADY_RATE, self._pace.stalled_s)
             worst_kib = worst_process_kib = worst_kernel_kib = 0.0
-            running = rig.begin(STEADY_RATE, self._pace.stalled_s, STALLED_PAYLOAD_BYTES)
+            running = rig.begin(FILL_RATE, FILL_S, FILL_PAYLOAD_BYTES)
             spoken = False
             while not spoken:
                 spoken = running.is_spoken(SAMPLE_S)

@@ -209,7 +209,11 @@ class LoadSide:
             self._sample_counts.append(events)
             self._sample_times.append(at)
         if counter.others:
-            self._answer(reader)
+            try:
+                self._answer(reader)
+            except OSError:
+                # A server that is about to close a reader takes no answers from it.
+                self._drop(fd)
 
     def _answer(self, reader: Reader) -> None:
         """Pings of both kinds are answered; counts and the like are read over.

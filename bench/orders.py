@@ -52,7 +52,7 @@ class Evaluate(Order, tag="evaluate"):
 
 
 class Close(Order, tag="close"):
-    """Close all connections."""
+    """Close all connections; the server stays, and others may be opened."""
 
 
 class OpenSpeakers(Order, tag="open_speakers"):
@@ -129,6 +129,7 @@ class Spoken(Report, tag="spoken"):
     acknowledged: int
     refused: dict[str, int]
     unanswered: int
+    closed: int
     late_p99_ms: float
     ack_p50_ms: float
     ack_p99_ms: float

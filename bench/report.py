@@ -61,6 +61,7 @@ def table(sheet: Sheet) -> str:
         if crowd:
             lines += ["", f"**{shape}** (rooms x subscribers)", "", *crowd]
     lines += ["", *_other_figures(sheet)]
+    lines += [f"- FAILED {failure}" for failure in sheet.failures]
     lines += ["", "| asked for | target | median | spread | |", "|---|---|---|---|---|"]
     for row in rows_of(sheet):
         verdict = row.verdict.value if row.samples else "not measured"

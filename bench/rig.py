@@ -126,7 +126,6 @@ class Rig:
         self.shape = shape
         self._load = LoadProcess("bench.load")
         self._speak = LoadProcess("bench.speak")
-        self._members = shape.subscribers
 
     def __enter__(self) -> "Rig":
         return self
@@ -146,9 +145,21 @@ class Rig:
         cpu_s = procfs.cpu_seconds(self.server.pids()) - cpu
         time.sleep(REST_S)
         kib_each = (procfs.pss_kib(self.server.pids()) - kib) / measured
-        speakers = OpenSpeakers(host=HOST, port=self.server.port, rooms=shape.names, connections=shape.speakers)
-        self._speak.order(speakers, Connected)
+        self._open_speakers()
         return Arrival(measured, cpu_s, kib_each)
+
+    def refill(self) -> None:
+        """After the server has closed somebody: everyone leaves and comes again, so that the next step has a whole room."""
+        self._load.order(Close(), Done)
+        self._speak.order(Close(), Done)
+        time.sleep(REST_S)
+        self._connect(self.shape.each)
+        self._open_speakers()
+        time.sleep(REST_S)
+
+    def _open_speakers(self) -> None:
+        order = OpenSpeakers(host=HOST, port=self.server.port, rooms=self.shape.names, connections=self.shape.speakers)
+        self._speak.order(order, Connected)
 
     def _connect(self, each: int) -> int:
         order = Connect(host=HOST, port=self.server.port, rooms=self.shape.names, each=each)
@@ -168,10 +179,6 @@ class Rig:
 
     def step(self, rate: float, seconds: float) -> Step:
         return self.begin(rate, seconds).end()
-
-    def close_clients(self) -> None:
-        self._load.order(Close(), Done)
-        self._speak.order(Close(), Done)
 
 
 class RunningStep:
@@ -207,7 +214,8 @@ class RunningStep:
             rate=self._rate, seconds=self._seconds,
             sent=spoken.sent, acknowledged=spoken.acknowledged, refused=spoken.refused, unanswered=spoken.unanswered,
             deliveries=took.deliveries, deliveries_wanted=published * self._rig.shape.each,
-            lost=took.lost, repeated=took.repeated, closed=took.closed, violations=took.violations, audited=took.audited,
+            lost=took.lost, repeated=took.repeated, closed=took.closed + spoken.closed,
+            violations=took.violations, audited=took.audited,
             p50_ms=took.p50_ms, p99_ms=took.p99_ms, max_ms=took.max_ms,
             ack_p50_ms=spoken.ack_p50_ms, ack_p99_ms=spoken.ack_p99_ms, speaker_late_p99_ms=spoken.late_p99_ms,
             frame_bytes=took.frame_bytes, server_cpu_s=cpu_s, wall_s=settled.at - self._began,

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         shutil.rmtree(WORK_DIR)
     rows = rows_of(sheet)
-    judgement = overall(rows, sheet.median(FLOOR, ROOM.name, "deliveries_per_cpu_s"), judge_all=wanted == PARTS)
+    judgement = overall(rows, sheet, judge_all=wanted == PARTS)
     sheet.rows, sheet.verdict = rows_as_records(rows), judgement.value
     RESULT.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1))
     print(table(sheet))
@@ -72,11 +73,11 @@ def measure_once(bench: Bench, wanted: list[str], shapes: list[Shape]) -> None:
     for contestant in CONTESTANTS:
         for shape in shapes:
             if contestant.key in wanted and shape.name in contestant.first_rates:
-                bench.crowd(contestant, shape)
+                bench.attempt(f"{contestant.key} {shape.name}", partial(bench.crowd, contestant, shape))
     if QUIET in wanted:
-        bench.quiet()
+        bench.attempt(QUIET, bench.quiet)
     if STALLED in wanted:
-        bench.stalled()
+        bench.attempt(STALLED, bench.stalled)
     bench.end_run()
 
 

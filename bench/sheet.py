@@ -1,6 +1,5 @@
 """The figures of all runs, by who, where and what."""
 
-from collections.abc import Iterator
 from statistics import median
 
 from msgspec import Struct, field
@@ -29,6 +28,8 @@ class Sheet(Struct):
     samples: dict[str, list[float]] = field(default_factory=dict)
     steps: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     """Every step as it was measured, for whoever doubts a figure."""
+    failures: list[str] = field(default_factory=list)
+    """Parts that could not be measured, and why."""
     rows: list[dict[str, object]] = field(default_factory=list)
     verdict: str = ""
 
@@ -45,8 +46,3 @@ class Sheet(Struct):
     def ratios(self, above: list[float], below: list[float]) -> list[float]:
         """Run by run, so that a disturbed run disturbs both."""
         return [high / low for high, low in zip(above, below, strict=False) if low]
-
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        """Every (who, shape) that was measured, in order of appearance."""
-        seen = {tuple(key.split("/")[:2]): None for key in self.samples}
-        yield from ((who, shape) for who, shape in seen)

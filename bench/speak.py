@@ -35,7 +35,7 @@ _AT_LIKELY = 1_800_000_000_000
 class Speaker:
     """One publishing connection and what it has not yet written or read."""
 
-    __slots__ = ("mask", "rest", "sock", "unsent", "welcome")
+    __slots__ = ("is_closed", "mask", "rest", "sock", "unsent", "welcome")
 
     def __init__(self, sock: socket.socket, welcome: Welcome, rest: bytes, mask: bytes) -> None:
         self.sock = sock
@@ -43,6 +43,8 @@ class Speaker:
         self.rest = rest
         self.mask = mask
         self.unsent = bytearray()
+        self.is_closed = False
+        """The server has closed it: what it should have said since then stays unanswered."""
 
 
 class _Run:
@@ -96,7 +98,8 @@ class SpeakingSide:
     def open(self, order: OpenSpeakers) -> Connected:
         began = time.monotonic()
         self._rooms = order.rooms
-        self._published = [0] * len(order.rooms)
+        # Speakers that come back find the rooms as they left them.
+        self._published = self._published or [0] * len(order.rooms)
         self._speakers, self._by_room = [], [[] for _ in order.rooms]
         for number in range(order.connections):
             if len(order.rooms) > order.connections:
@@ -133,8 +136,8 @@ class SpeakingSide:
         run = _Run(schedule, self._run_number)
         bases = list(self._published)
         deadline = order.start + order.seconds + order.answer_wait_s
-        speakers = {speaker.sock.fileno(): speaker for speaker in self._speakers}
         while run.answered < schedule.messages:
+            speakers = self._open_speakers()
             now = time.monotonic()
             if now > deadline:
                 break
@@ -153,11 +156,14 @@ class SpeakingSide:
 
     def drain(self) -> None:
         """Between runs: read over what comes, answer pings."""
-        speakers = {speaker.sock.fileno(): speaker for speaker in self._speakers}
+        speakers = self._open_speakers()
         readable, _, _ = select.select([0, *speakers], [], [])
         for fd in readable:
             if fd != 0:
                 self._read(None, speakers[fd])
+
+    def _open_speakers(self) -> dict[int, Speaker]:
+        return {speaker.sock.fileno(): speaker for speaker in self._speakers if not speaker.is_closed}
 
     def _publish(self, run: _Run, k: int, bases: list[int], payload_bytes: int) -> None:
         room = k % len(self._rooms)
@@ -179,8 +185,9 @@ class SpeakingSide:
             got = speaker.sock.recv(262144)
         except BlockingIOError:
             return
-        if not got:
-            raise StreamError("a speaker's connection was closed")
+        except ConnectionError:
+            got = b""
+        speaker.is_closed = not got
         data = speaker.rest + got
         used = 0
         for opcode, start, end in split_frames(data, len(data)):
@@ -201,6 +208,7 @@ class SpeakingSide:
         rooms = len(self._rooms)
         return Spoken(
             sent=run.sent, acknowledged=run.acknowledged, refused=run.refused, unanswered=run.sent - run.answered,
+            closed=sum(speaker.is_closed for speaker in self._speakers),
             late_p99_ms=run.late.percentile_us(99) / 1e3, ack_p50_ms=run.acks.percentile_us(50) / 1e3,
             ack_p99_ms=run.acks.percentile_us(99) / 1e3,
             offsets=[run.offsets[room::rooms] for room in range(rooms)], cpu_s=_cpu_s() - cpu_before,
@@ -239,9 +247,14 @@ def padded_text(event: Event, payload_bytes: int) -> str:
 
 
 def _flush(speaker: Speaker) -> None:
+    if speaker.is_closed:
+        return
     try:
         sent = speaker.sock.send(speaker.unsent)
     except BlockingIOError:
+        return
+    except ConnectionError:
+        speaker.is_closed = True
         return
     del speaker.unsent[:sent]
 

@@ -103,8 +103,11 @@ class EventCounter:
             if buffer[index:span:length].count(byte) != whole:
                 return self._walk(buffer, end)
         self._move_to(read_offset(buffer, span - length + self._offset_at), whole)
-        self.rest = bytes(buffer[span:end]) if span < end else b""
-        return whole
+        if span == end:
+            self.rest = b""
+            return whole
+        # Mostly the beginning of a frame; a shorter one of another kind may stand there whole.
+        return whole + self._walk(buffer, end, span)
 
     def _move_to(self, offset: int, events: int) -> None:
         gap = offset - self.offset - events
@@ -115,10 +118,10 @@ class EventCounter:
         self.offset = offset
         self.events += events
 
-    def _walk(self, buffer: bytearray, end: int) -> int:
+    def _walk(self, buffer: bytearray, end: int, start: int = 0) -> int:
         """The slow way, frame by frame; learns the length and the head of the last event it saw."""
-        used = events = 0
-        for opcode, payload, frame_end in split_frames(buffer, end):
+        used, events = start, 0
+        for opcode, payload, frame_end in split_frames(buffer, end, start):
             if opcode == OPCODE_BINARY and buffer.startswith(self._prefix, payload + 1):
                 offset_at = payload + 1 + len(self._prefix)
                 self._move_to(read_offset(buffer, offset_at), 1)

@@ -1,5 +1,7 @@
 """The counter that all throughput figures rest on: exact for any stream, however it is cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def feed(counter: EventCounter, stream: bytes, cuts: list[int]) -> int:
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     buffer = bytearray(len(stream) + 64)
     answered = 0
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         data = counter.rest + stream[start:end]
         buffer[: len(data)] = data
         answered += counter.take(buffer, len(data))
