@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import trio
 
@@ -11,20 +12,32 @@ from runtime.admin import AdminServer
 from runtime.lifecycle import Lifecycle
 from runtime.logs import make_logger
 from runtime.metrics import ProcessCounters
+from runtime.process import raise_descriptor_limit, tune_interpreter
 from runtime.schema import Settings
 from runtime.transport import Listener
+from runtime.watch import sample_process, watch_loop_lag, watched_collector
+
+# Listeners, links, the journal's files, the admin port and the spare descriptor, with room to spare.
+DESCRIPTORS_BESIDE_CLIENTS: Final = 200
 
 
 def make_host(settings: Settings, lifecycle: Lifecycle, **fields: object) -> Host:
-    """The host of this process, with its log (`fields` are on each line) and the metrics that concern the whole of it."""
+    """The host of this process, with its log (`fields` are on each line); its interpreter and its limits are set for it."""
+    tune_interpreter()
+    descriptors = raise_descriptor_limit()
     host = Host(settings, lifecycle, make_logger(settings.log).bind(**fields))
-    host.registry.expose(
-        ProcessCounters(
-            build={"version": VERSION, "python": platform.python_version()},
-            draining=lambda: float(lifecycle.is_draining),
-        )
-    )
+    if descriptors < settings.gateway.connections_max + DESCRIPTORS_BESIDE_CLIENTS:
+        host.log.warning("descriptor_limit_is_low", limit=descriptors, connections_max=settings.gateway.connections_max)
     return host
+
+
+async def watch_process(host: Host) -> None:
+    """Count event loop lag and collector pauses, and show the process's own figures, until cancelled."""
+    counters = ProcessCounters()
+    sample_process(counters, host.lifecycle, {"version": VERSION, "python": platform.python_version()})
+    host.registry.expose(counters)
+    with watched_collector(counters):
+        await watch_loop_lag(counters)
 
 
 async def start_admin(
@@ -36,6 +49,7 @@ async def start_admin(
         own = host.lifecycle.why_not_ready()
         return [*([own] if own else []), *more_reasons()]
 
+    nursery.start_soon(watch_process, host)
     server = AdminServer(metrics=host.registry, readiness=readiness, log=host.log)
     async with address_is_free():
         listener: Listener = await nursery.start(server.run, host.network, address, port)
