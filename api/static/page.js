@@ -7,7 +7,7 @@ const [log, scroll, text, notice, unread] = ["log", "scroll", "text", "notice", 
 const shown = new Map(); // Offset to its line on the screen.
 const config = fetch("/config.json").then((answer) => answer.json());
 const waiting = new Map(); // Number of a command to the line that shows it.
-let room, talk, author, editing = 0, unseen = 0, isAtBottom = true;
+let room, talk, author, editing = 0, unseen = 0, isAtBottom = true, pinned = 0;
 
 function remember(area, key, value) {
   try {
@@ -23,7 +23,7 @@ function append(parent, kind, said) {
   const oldest = log.childElementCount > LINES_MAX ? log.firstElementChild : null;
   shown.delete(Number(oldest?.dataset.offset));
   oldest?.remove();
-  requestAnimationFrame(() => isAtBottom && scroll.scrollTo(0, scroll.scrollHeight));
+  requestAnimationFrame(() => isAtBottom && scroll.scrollTo(0, (pinned = scroll.scrollHeight)));
   return line;
 }
 
@@ -52,10 +52,7 @@ function rewrite(offset, said, mark) {
 
 const view = {
   state: (kind, sentence) => [at("state").className, at("state").textContent, at("again").hidden] = [kind, sentence, kind !== "stopped"],
-  welcome(me) {
-    author = me.author;
-    remember("localStorage", "guest", me.guest);
-  },
+  welcome: (me) => { author = me.author; remember("localStorage", "guest", me.guest); },
   count: (present) => at("count").textContent = present ? `${present} here` : "",
   notice: (sentence) => notice.textContent = sentence,
   event(event) {
@@ -119,7 +116,10 @@ function speak(event) {
 [at("again").onclick, at("leave").onclick] = [() => location.reload(), () => location.assign("/")];
 unread.onclick = () => scroll.scrollTo(0, scroll.scrollHeight);
 addEventListener("online", () => talk?.hurry());
-scroll.onscroll = () => { if ((isAtBottom = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60)) unread.hidden = true; };
+scroll.onscroll = () => { // Against the height it last followed to: lines that came since are no step of the reader's.
+  isAtBottom = (isAtBottom ? pinned : scroll.scrollHeight) - scroll.scrollTop - scroll.clientHeight < 60;
+  unread.hidden ||= isAtBottom;
+};
 text.onkeydown = (event) => {
   if (event.key === "Escape") edit(0);
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) speak(event);
