@@ -121,7 +121,8 @@ class Step(Struct, frozen=True, kw_only=True):
 class Rig:
     """A started server, a process that reads and one that speaks; a context manager that ends all three."""
 
-    def __init__(self, server: Started, shape: Shape) -> None:
+    def __init__(self, server: Started, shape: Shape, *, rest_s: float = REST_S) -> None:
+        self._rest_s = rest_s
         self.server = server
         self.shape = shape
         self._load = LoadProcess("bench.load")
@@ -139,11 +140,11 @@ class Rig:
         """Connect everyone.  The first `warm_each` of each room pay for what a server builds once, and are not measured."""
         shape = self.shape
         self._connect(warm_each)
-        time.sleep(REST_S)
+        time.sleep(self._rest_s)
         kib, cpu = procfs.pss_kib(self.server.pids()), procfs.cpu_seconds(self.server.pids())
         measured = self._connect(shape.each - warm_each)
         cpu_s = procfs.cpu_seconds(self.server.pids()) - cpu
-        time.sleep(REST_S)
+        time.sleep(self._rest_s)
         kib_each = (procfs.pss_kib(self.server.pids()) - kib) / measured
         self._open_speakers()
         return Arrival(measured, cpu_s, kib_each)
@@ -152,10 +153,10 @@ class Rig:
         """After the server has closed somebody: everyone leaves and comes again, so that the next step has a whole room."""
         self._load.order(Close(), Done)
         self._speak.order(Close(), Done)
-        time.sleep(REST_S)
+        time.sleep(self._rest_s)
         self._connect(self.shape.each)
         self._open_speakers()
-        time.sleep(REST_S)
+        time.sleep(self._rest_s)
 
     def _open_speakers(self) -> None:
         order = OpenSpeakers(host=HOST, port=self.server.port, rooms=self.shape.names, connections=self.shape.speakers)
