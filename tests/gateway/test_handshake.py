@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, Request
@@ -186,6 +186,7 @@ def test_a_body_that_makes_no_sense_does_not_change_the_verdict() -> None:
 
 
 @given(st.lists(st.integers(min_value=0), max_size=20))
+@settings(deadline=None)
 def test_however_the_head_is_cut_the_verdict_is_the_same(cuts: list[int]) -> None:
     data = request(add=b"X:\r\nOrigin: https://parvis.example\r\nY: \t\r\n")
     assert judge(data, cuts=tuple(cuts)) == judge(data)
@@ -196,12 +197,14 @@ _PARTS = st.lists(st.binary(max_size=30) | st.sampled_from(_PIECES), max_size=12
 
 
 @given(_PARTS, st.lists(st.integers(min_value=0), max_size=5))
+@settings(deadline=None)
 def test_any_bytes_give_a_verdict_or_a_wish_for_more(parts: list[bytes], cuts: list[int]) -> None:
     verdict = judge(b"".join(parts), cuts=tuple(cuts))
     assert verdict is None or isinstance(verdict, Accepted | UpgradeRefusal)
 
 
 @given(st.integers(min_value=0, max_value=len(request()) - 1), st.integers(min_value=0, max_value=255))
+@settings(deadline=None)
 def test_one_wrong_byte_anywhere_raises_nothing(place: int, byte: int) -> None:
     data = bytearray(request())
     data[place] = byte

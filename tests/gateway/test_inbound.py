@@ -165,19 +165,20 @@ _cuts = st.lists(st.integers(min_value=0), max_size=12).map(tuple)
 
 
 @given(_streams, _cuts, st.sampled_from(Form))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_however_the_stream_is_cut_the_same_comes_out(data: bytes, cuts: tuple[int, ...], form: Form) -> None:
     assert collect(data, form=form, cuts=cuts) == collect(data, form=form)
 
 
 @given(st.binary(max_size=400), st.sampled_from(Form))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_give_events_or_a_peer_error(data: bytes, form: Form) -> None:
     seen = collect(data, form=form)
     assert sum(len(entry) for entry in seen if isinstance(entry, bytes)) <= len(data)
 
 
 @given(st.lists(st.binary(max_size=300) | st.text(max_size=100), min_size=1, max_size=8), st.sampled_from(Form))
+@settings(deadline=None)
 def test_what_wsproto_sends_as_a_client_is_what_comes_out(messages: list[bytes | str], form: Form) -> None:
     client = Connection(ConnectionType.CLIENT)
     wanted: Seen = []

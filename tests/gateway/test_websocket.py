@@ -2,13 +2,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection
 
-from gateway.websocket import WORK_BETWEEN_CHECKPOINTS, PeerClosed, PeerGone, WebSocketReader, close_frame
+from gateway.websocket import READ_BYTES, WORK_BETWEEN_CHECKPOINTS, PeerClosed, PeerGone, WebSocketReader, close_frame
 from runtime.sockets import SocketNetwork
 from runtime.transport import Transport
 from tests.support.edge_server import client_frame, client_header
@@ -213,7 +213,7 @@ async def test_a_message_that_never_ends_does_not_starve_the_others(wire: Wire) 
     turns = 0
     endless = WebSocketReader(wire.near, Form.MSGPACK, push=wire.pushed.append, frame_bytes_max=2**40)
     reads = 40 * WORK_BETWEEN_CHECKPOINTS
-    pieces = iter([client_header(OPCODE_BINARY, 2**39), *[b"x" * 1000] * reads, b""])
+    pieces = iter([client_header(OPCODE_BINARY, 2**39).ljust(READ_BYTES, b"x"), *[b"x" * READ_BYTES] * reads, b""])
     wire.near.try_recv = lambda _bytes_max: next(pieces)
     async with trio.open_nursery() as nursery:
 
@@ -272,6 +272,7 @@ async def test_nothing_is_received_after_a_violation(wire: Wire) -> None:
 
 
 @given(st.text(max_size=200), st.sampled_from(CloseCode))
+@settings(deadline=None)
 def test_a_close_frame_is_read_by_wsproto_and_keeps_as_much_of_the_reason_as_fits(reason: str, code: CloseCode) -> None:
     data = close_frame(code, reason)
     assert len(data) <= 2 + 2 + CLOSE_REASON_BYTES_MAX
