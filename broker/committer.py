@@ -7,6 +7,7 @@ events travel as one write, and why nothing follows a commit of unknown outcome 
 slots have been claimed again (runtime.group_commit queues writes that are complete already).
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,7 +23,14 @@ from broker.shard import Shard
 from runtime.backoff import Backoff
 from runtime.metrics import BrokerCounters
 from runtime.offload import Offload, OffloadTimeout
-from wire.limits import CLAIM_RETRY_BASE_S, CLAIM_RETRY_CAP_S, JOURNAL_IDLE_AFTER_S, MESSAGE_IDS_PER_ROOM_MIN
+from wire.limits import (
+    CLAIM_RETRY_BASE_S,
+    CLAIM_RETRY_CAP_S,
+    COMMIT_BYTES_MAX,
+    COMMIT_SPACING_S,
+    JOURNAL_IDLE_AFTER_S,
+    MESSAGE_IDS_PER_ROOM_MIN,
+)
 from wire.names import Slot, Term
 
 # What leaves open whether a job of the journal took effect.
@@ -59,16 +67,20 @@ class Committer:
         self._counters = counters
         self._retains: deque[Retain] = deque()
         """What the journal may forget, at most one per loaded room and RETENTION_EVERY_EVENTS of its events."""
+        self._group_began_s = -math.inf
         self._woken = trio.lowlevel.ParkingLot()
+        self._is_waiting = False
         self._settled = trio.lowlevel.ParkingLot()
 
     def wake(self) -> None:
-        """There may be something to write."""
-        self._woken.unpark()
+        """There may be something to write.  Called for every command, so it costs nothing while a commit is under way."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self._woken.unpark()
 
     def retain(self, effect: Retain) -> None:
         self._retains.append(effect)
-        self._woken.unpark()
+        self.wake()
 
     async def wait_settled(self) -> None:
         """Wait until everything that was decided has its outcome."""
@@ -78,6 +90,7 @@ class Committer:
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
+            await self._wait_for_company()
             writes = self._shard.take_group()
             if writes:
                 await self._commit(writes)
@@ -87,13 +100,28 @@ class Committer:
             elif not self._shard.has_writes:
                 await self._wait_for_work()
 
+    async def _wait_for_company(self) -> None:
+        """Keep groups COMMIT_SPACING_S apart: nothing for the first of a quiet shard, nothing once a group is full."""
+        shard = self._shard
+        pause_s = self._group_began_s + COMMIT_SPACING_S - trio.current_time()
+        if pause_s > 0 and shard.has_writes and shard.pending_bytes < COMMIT_BYTES_MAX:
+            await trio.sleep(pause_s)
+        self._group_began_s = trio.current_time()
+
     async def _wait_for_work(self) -> None:
-        with trio.move_on_after(JOURNAL_IDLE_AFTER_S) as patience:
+        with trio.move_on_after(JOURNAL_IDLE_AFTER_S):
+            await self._wait_woken()
+            return
+        await self._upkeep(self._journal.idle)
+        if not self._shard.has_writes and not self._retains:
+            await self._wait_woken()
+
+    async def _wait_woken(self) -> None:
+        self._is_waiting = True
+        try:
             await self._woken.park()
-        if patience.cancelled_caught and not self._shard.has_writes:
-            await self._upkeep(self._journal.idle)
-            if not self._shard.has_writes and not self._retains:
-                await self._woken.park()
+        finally:
+            self._is_waiting = False
 
     async def _commit(self, writes: Sequence[Write]) -> None:
         counters = self._counters.commit

@@ -1,29 +1,26 @@
 """What the shard wants done: the only things its pure parts say to the world outside."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from broker.hosted import LinkId
 from wire.names import Epoch, RoomName
 from wire.node_messages import NodeMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Put a message on a link.  What does not fit is reported back (`Shard.on_undelivered`)."""
 
     link: LinkId
     message: NodeMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """Read a room's head, tail and ids; answered by `Shard.on_loaded` or `on_load_failed`."""
 
     room: RoomName
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """Read the events `after` + 1 to `upto` for a gateway; answered by `Shard.on_read` or `on_read_failed`.
 
     `backwards`: the newest matter most when the reply must be cut.
@@ -38,8 +35,7 @@ class Read:
     backwards: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Retain:
+class Retain(Struct, frozen=True):
     """Let the journal forget entries up to `keep_after`, and ids used before `ids_before_ms`."""
 
     room: RoomName

@@ -6,6 +6,7 @@ gateway costs its own link's bound and no more.
 """
 
 from broker.hosted import Feed, Hosted, LinkId, Phase
+from broker.presence import NEVER_ANNOUNCED
 from broker.record import CHAIN_PREFIX_BYTES
 from broker.room import DIVERGED, FORGOTTEN, Room
 from broker.shard_state import ShardState
@@ -177,6 +178,8 @@ class Feeds:
         if hosted is None or feed is None or feed.generation != message.generation:
             return
         if isinstance(message, Sum):
+            # Told to nobody in particular: the next tick tells it to all, four times a second at most.
+            hosted.sums.announced = NEVER_ANNOUNCED
             self._sums_news.add(hosted.name)
         elif isinstance(message, Attached):
             self._remove(link, hosted)

@@ -1,5 +1,6 @@
 """One room as its shard holds it: the fold, who listens, and what waits for it."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -53,7 +54,8 @@ class Hosted:
     queued: bool = False
     """Whether it stands in the queue for the next group commit."""
     trimmed_at: int = 0
-    """The offset at which the journal was last asked to forget old entries."""
+    """The offset at which the journal was last asked to forget, and when."""
+    trimmed_at_s: float = -math.inf
 
     @property
     def is_idle(self) -> bool:

@@ -6,9 +6,10 @@ and at least as one of the newest `MESSAGE_IDS_PER_ROOM_MIN`; above
 """
 
 from collections import deque
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
+
+from msgspec import Struct
 
 from broker.journal.protocol import IdRow
 from wire.limits import MESSAGE_ID_WINDOW_S, MESSAGE_IDS_PER_ROOM_MAX, MESSAGE_IDS_PER_ROOM_MIN
@@ -18,8 +19,7 @@ BODY_HASH_BYTES: Final = 8
 _WINDOW_MS: Final = int(MESSAGE_ID_WINDOW_S * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownId:
+class KnownId(Struct, frozen=True):
     """A used id and the epoch its offset belongs to."""
 
     row: IdRow
@@ -66,6 +66,12 @@ class MessageIds:
         while len(order) > MESSAGE_IDS_PER_ROOM_MIN and (order[0].row.at < since or len(order) > MESSAGE_IDS_PER_ROOM_MAX):
             row = order.popleft().row
             del self._by_key[row.author, row.id]
+
+    def since_ms(self, now_ms: int) -> int:
+        """The time of the oldest id that counts: later than the window's begin when there were too many for it."""
+        since = kept_since_ms(now_ms)
+        is_full = len(self._order) >= MESSAGE_IDS_PER_ROOM_MAX
+        return max(since, self._order[0].row.at) if is_full else since
 
     def known(self) -> list[KnownId]:
         """All that is remembered, oldest first: for tests and reports."""

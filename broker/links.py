@@ -77,7 +77,8 @@ class Links:
                 self._retain(effect)
             elif not self._read(effect):
                 self.do(self._shard.on_read_refused(effect))
-        if self._shard.has_writes:
+        # A drain waits until the shard is settled, and the committer is who looks.
+        if self._shard.has_writes or self._shard.is_draining:
             self._wake()
 
     def _send(self, effect: Send) -> None:

@@ -5,7 +5,11 @@ is not counted twice, and one that is gone is dropped when it has not renewed it
 MEMBERS_SUM_EXPIRES_S.  Pure; `now_s` is any clock that does not go back.
 """
 
+from typing import Final
+
 from wire.limits import MEMBERS_SUM_EXPIRES_S
+
+NEVER_ANNOUNCED: Final = -1
 
 
 class Sums:

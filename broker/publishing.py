@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from broker.effects import Retain
 from broker.feeds import Feeds
 from broker.hosted import Hosted, LinkId, Phase
-from broker.ids import kept_since_ms
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
 from broker.record import SALT_BYTES
 from broker.room import Room
@@ -23,6 +22,7 @@ from wire.limits import (
     COMMIT_WRITES_MAX,
     NICKNAME_BYTES_MAX,
     RETENTION_EVERY_EVENTS,
+    RETENTION_INTERVAL_S,
     SHARD_PENDING_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
@@ -33,12 +33,10 @@ UTF8_BYTES_PER_CHAR_MAX = 4
 
 
 def fault_of(command: PublishCommand) -> Refusal | None:
-    """What is wrong with a command before any room has seen it.
+    """What is wrong with a command before any room has seen it; its room's name apart.
 
     Gateways have cleaned names and texts; a shard believes bounds only when it has checked them.
     """
-    if parse_room(command.room) is None:
-        return Refusal.BAD_ROOM
     if parse_message_id(command.id) is None:
         return Refusal.BAD_ID
     if not 1 <= len(command.author) <= AUTHOR_ID_CHARS_MAX:
@@ -76,7 +74,9 @@ class Publishing:
         """Judge one command; it is answered now, or with its commit."""
         state = self._state
         state.counters.publishes += 1
-        fault = fault_of(command)
+        # A room that is here has a name that was checked when it came.
+        is_room = command.room in state.rooms or parse_room(command.room) is not None
+        fault = fault_of(command) if is_room else Refusal.BAD_ROOM
         if fault is not None:
             state.refuse(link, command, fault)
             return
@@ -156,22 +156,23 @@ class Publishing:
             state.queue(hosted)
         elif not hosted.feeds:
             state.settle(hosted)
-        self._retain(hosted, room, now_ms)
+        self._retain(hosted, room, now_s, now_ms)
 
     def _acknowledge(self, waiter: Waiter, epoch: Epoch, offset: int, at: int) -> None:
         self._state.counters.duplicates += waiter.duplicate
         self._state.send(LinkId(waiter.link), Committed(waiter.request, epoch, offset, at, waiter.duplicate))
 
-    def _retain(self, hosted: Hosted, room: Room, now_ms: int) -> None:
-        """Let the journal forget, once in RETENTION_EVERY_EVENTS events of the room."""
+    def _retain(self, hosted: Hosted, room: Room, now_s: float, now_ms: int) -> None:
+        """Let the journal forget, once in RETENTION_EVERY_EVENTS events of the room and RETENTION_INTERVAL_S."""
         offset = room.head.offset
         if offset < hosted.trimmed_at:
             hosted.trimmed_at = 0  # another epoch
-        if offset - hosted.trimmed_at >= RETENTION_EVERY_EVENTS:
-            hosted.trimmed_at = offset
+        is_worth_it = offset - hosted.trimmed_at >= RETENTION_EVERY_EVENTS
+        if is_worth_it and now_s - hosted.trimmed_at_s >= RETENTION_INTERVAL_S:
+            hosted.trimmed_at, hosted.trimmed_at_s = offset, now_s
             keep_after = max(0, offset - self._keep_events)
             room.first_kept = max(room.first_kept, keep_after + 1)
-            self._state.do(Retain(hosted.name, keep_after, kept_since_ms(now_ms)))
+            self._state.do(Retain(hosted.name, keep_after, room.ids_since_ms(now_ms)))
 
     # --- when it went wrong -----------------------------------------------------------------------
 

@@ -118,6 +118,10 @@ class Room:
             return None
         return Duplicate(known.epoch, known.row.offset, known.row.at)
 
+    def ids_since_ms(self, now_ms: int) -> int:
+        """The time before which nobody needs an id of this room any more."""
+        return self._ids.since_ms(now_ms)
+
     def end_epoch(self, epoch: Epoch, reason: str, now_ms: int, salt: bytes) -> PendingEvent:
         """Decide that the log goes on as another one.
 

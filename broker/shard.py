@@ -72,8 +72,17 @@ class Shard:
         return len(self._state.terms)
 
     @property
+    def pending_bytes(self) -> int:
+        """Bytes decided and not published, over all rooms."""
+        return self._state.pending_bytes
+
+    @property
     def journal_away(self) -> bool:
         return self._state.journal_away
+
+    @property
+    def is_draining(self) -> bool:
+        return self._state.draining
 
     @property
     def has_writes(self) -> bool:

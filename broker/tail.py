@@ -5,9 +5,10 @@ published events are here.  A removal takes the text out of the tail as it passe
 """
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from wire.limits import ROOM_TAIL_BYTES_MAX, ROOM_TAIL_EVENTS_MAX
 from wire.node_messages import NodeFrame
@@ -16,8 +17,7 @@ from wire.node_messages import NodeFrame
 TAIL_ITEM_OVERHEAD_BYTES: Final = 200
 
 
-@dataclass(slots=True)
-class TailItem:
+class TailItem(Struct):
     """One published event.  `chain` is the chain after it; b"" when it was loaded from the middle of a log."""
 
     frame: NodeFrame

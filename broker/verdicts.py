@@ -1,7 +1,12 @@
-"""What a room answers with: the values that pass between a room, its shard and the committer."""
+"""What a room answers with: the values that pass between a room, its shard and the committer.
+
+Structs, not dataclasses: several are made for each publish, and a frozen dataclass of four
+fields takes 0.9 us to make where a Struct takes 0.1.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from broker.journal.protocol import Erasure, IdRow
 from broker.record import Entry, Head
@@ -10,8 +15,7 @@ from wire.names import Epoch
 from wire.node_messages import NodeFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(Struct, frozen=True):
     """Who is answered when an event's outcome is known; `duplicate` for a retry that came before it was.
 
     `asked_s` is when the command arrived, on the clock that does not go back.
@@ -23,8 +27,7 @@ class Waiter:
     duplicate: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class PendingEvent:
+class PendingEvent(Struct, eq=False):
     """A decided event on its way into the journal.  `head` is the log's head after it.
 
     `tombstones` are the frames of what `erasures` erases; `id_row` is None for an event
@@ -45,22 +48,19 @@ class PendingEvent:
         return len(self.entry.body) + 120
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """The command is in the log as soon as its write commits."""
 
     event: PendingEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Struct, frozen=True):
     """The command's id belongs to an event whose outcome is not known yet: the answer waits with it."""
 
     event: PendingEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(Struct, frozen=True):
     """The command's id was published before, here."""
 
     epoch: Epoch
@@ -71,8 +71,7 @@ class Duplicate:
 Verdict = Decided | Waits | Duplicate | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """What a commit made public: `frames` in order, tombstones for what readers have already, and whose events these were.
 
     `new_epoch`: the frames begin another log, and positions in the old one are void.
@@ -84,8 +83,7 @@ class Published:
     new_epoch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Continuation:
+class Continuation(Struct, frozen=True):
     """How a feed's position continues: `frames` follow `since`; `reason` is "" or one of ResumeReason."""
 
     since: int

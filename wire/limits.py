@@ -60,7 +60,9 @@ HISTORY_BURST = 20
 OUTBOX_BEHIND_BYTES_MAX = 256 * 1024
 OUTBOX_CONTROL_BYTES_MAX = 64 * 1024
 SEND_BUFFER_BYTES = 32 * 1024
-PASS_BUFFER_BYTES_MAX = 64 * 1024
+# Less than the send buffer: a healthy reader's empty socket takes a whole pass, so that a busy room
+# does not turn its readers into slow ones.
+PASS_BUFFER_BYTES_MAX = 24 * 1024
 PASS_VISIT_S = 0.001
 FEED_RING_BYTES_MAX = 1024 * 1024
 FEED_RING_EVENTS_MAX = 1000
@@ -92,8 +94,10 @@ LOADING_COMMANDS_MAX = 1000
 ROOMS_LOADING_MAX = 2000
 READS_WAITING_MAX = 1000
 RELOAD_INTERVAL_S = 1.0
-# A busy room is trimmed in the journal once in so many events.
+# A room is trimmed in the journal once in so many events, and at most so often: a trim of a room
+# with 50,000 live ids holds up the lane for some 50 ms.
 RETENTION_EVERY_EVENTS = 1000
+RETENTION_INTERVAL_S = 30.0
 LINKS_PER_SHARD_MAX = 256
 
 # --- links ---------------------------------------------------------------------------------------
@@ -129,6 +133,10 @@ COMMIT_WRITES_MAX = 500
 COMMIT_BYTES_MAX = 256 * 1024
 # What one room may put into one group while others wait: a hot room cannot fill it alone.
 COMMIT_ROOM_BYTES_MAX = COMMIT_BYTES_MAX // 4
+# Group commits begin at least so far apart while more is coming; an idle shard's first write waits
+# for nothing.  At 1,500 publishes a second into one SQLite room: 126 us of CPU a publish, 175 groups
+# a second and 4.5 ms to the answer (p50); without spacing 516 us, 1,195 groups and 1.1 ms.
+COMMIT_SPACING_S = 0.005
 COMMIT_DEADLINE_S = 5.0
 # A journal that cannot be reached is asked again after up to 0.1 s, doubling to 2 s.
 CLAIM_RETRY_BASE_S = 0.1

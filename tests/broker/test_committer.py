@@ -6,12 +6,13 @@ import pytest
 import trio
 import trio.testing
 
+from broker.effects import Retain
 from broker.journal.memory import MemoryJournal
 from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.offloads import HeldOffload
 from tests.support.shard_driver import ALL_SLOTS, ROOM, message
-from tests.support.shard_links import connect, parts_of, running_shard
-from wire.limits import RETENTION_EVERY_EVENTS
+from tests.support.shard_links import GatewayEnd, connect, parts_of, running_shard
+from wire.names import Epoch, RoomName
 from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, Moved, Range, RangeRead
 
 
@@ -129,19 +130,28 @@ async def test_slots_that_a_newer_map_gave_away_are_not_claimed_back() -> None:
         assert not server.shard.journal_away
 
 
-async def test_old_events_and_ids_are_forgotten_while_a_room_goes_on() -> None:
+async def test_the_journal_forgets_between_commits_and_a_failure_of_that_hurts_nobody() -> None:
     journal = FaultyJournal(MemoryJournal("store"), Random(1))
     async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
         gateway = await connect(nursery, server)
+        gateway.say(message(1), message(2))
+        await gateway.expect(Committed)
         journal.fail("retain", Fault.BEFORE)
-        for start in range(0, 4 * RETENTION_EVERY_EVENTS, 500):
-            gateway.say(*(message(number) for number in range(start, start + 500)))
-            await gateway.expect(Committed, lambda answer, last=start + 499: answer.request == last)  # type: ignore[misc]
+        server.committer.retain(Retain(RoomName(ROOM), 1, 0))
+        server.committer.retain(Retain(RoomName(ROOM), 1, 0))
+        gateway.say(message(3))
+        await gateway.expect(Committed, lambda answer: answer.request == 3)
+        with trio.fail_after(10):
+            while not journal.done["retain"]:
+                await trio.testing.wait_all_tasks_blocked(0.01)
         assert journal.failed["retain"] == 1
-        gateway.say(RangeRead(9000, ROOM, after=0, limit=1))
-        page = await gateway.expect(Range)
-        assert page.frames[0].offset > 1
-        assert page.offset == 4 * RETENTION_EVERY_EVENTS
+        epoch = (await page(gateway)).epoch
+        assert [entry.offset for entry in journal.read(RoomName(ROOM), Epoch(epoch), 0, 10)] == [2, 3]
+
+
+async def page(gateway: GatewayEnd) -> Range:
+    gateway.say(RangeRead(99, ROOM))
+    return await gateway.expect(Range)
 
 
 class TidyJournal(MemoryJournal):

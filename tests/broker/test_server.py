@@ -1,5 +1,6 @@
 """A whole shard over real links: the path of a message, restarts, drains, and peers that misbehave."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ from broker.server import run_shard
 from runtime.link import open_client_link
 from runtime.offload import ThreadLane
 from runtime.sockets import SocketNetwork
+from tests.support.faulty_journal import FaultyJournal
 from tests.support.shard_driver import ALL_SLOTS, ROOM, delete, message
 from tests.support.shard_links import SECRET, GatewayEnd, connect, parts_of, running_shard
 from wire.node_messages import (
@@ -102,6 +104,24 @@ async def test_a_shard_answers_what_is_under_way_before_it_leaves() -> None:
         await gateway.wait_ended()
         answered = [heard.request for heard in gateway.heard if isinstance(heard, Committed | CommandRefused)]
         assert answered == list(range(200))
+
+
+async def test_a_drain_waits_for_rooms_that_are_on_their_way() -> None:
+    journal, gate = FaultyJournal(MemoryJournal("store"), Random(1)), threading.Event()
+    journal.hold("load", gate)
+    parts = parts_of(journal, read_lane=ThreadLane("read"))
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(message(1), RangeRead(2, ROOM))
+        with trio.fail_after(10):
+            while not journal.calls["load"]:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        parts.lifecycle.start_drain("test")
+        await gateway.expect(Leaving)
+        gate.set()
+        assert (await gateway.expect(CommandRefused)).code == "draining"
+        await gateway.expect(Range)
+        await gateway.wait_ended()
 
 
 async def test_a_shard_under_an_old_map_says_so_and_does_not_start() -> None:

@@ -1,0 +1,47 @@
+"""Entries as frames: what clients read is what was written, and a tombstone says nothing of it."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.event_frame import frame_of, frame_of_stored, tombstone_of
+from broker.record import Body, Entry
+from wire.client_codec import Form, decode_server_message
+from wire.client_messages import Event
+from wire.names import RoomName
+from wire.node_messages import FLAG_REMOVAL, FLAG_SYSTEM, author_tag
+
+ROOM = RoomName("town/square")
+
+
+def entry_of(kind: str, body: Body, author: str = "ann") -> Entry:
+    return Entry(7, 1000, kind, b"d" * 16, b"s" * 16, author, "m1", msgspec.msgpack.encode(body), body.target)
+
+
+@given(st.text(max_size=200), st.text(max_size=30), st.integers(0, 2**53 - 1))
+def test_a_stored_entry_gives_the_same_frame_as_the_one_just_decided(text: str, name: str, target: int) -> None:
+    body = Body(name, text, target)
+    entry = entry_of("message", body)
+    frame = frame_of(ROOM, entry, body)
+    assert frame_of_stored(ROOM, entry) == frame
+    assert decode_server_message(frame.frame, Form.MSGPACK) == Event(
+        room=ROOM, offset=7, at=1000, kind="message", by="ann", name=name, id="m1", text=text, target=target
+    )
+    assert (frame.offset, frame.author_tag) == (7, author_tag("ann"))
+
+
+def test_flags_tell_a_gateway_what_it_needs_without_decoding() -> None:
+    assert frame_of(ROOM, entry_of("message", Body("Ann")), Body("Ann")).flags == 0
+    assert frame_of(ROOM, entry_of("delete", Body("Ann")), Body("Ann")).flags == FLAG_REMOVAL
+    system = frame_of(ROOM, entry_of("epoch", Body(""), author=""), Body(""))
+    assert (system.flags, system.author_tag) == (FLAG_SYSTEM, 0)
+
+
+def test_an_erased_entry_becomes_a_tombstone_that_names_nobody() -> None:
+    erased = entry_of("edit", Body("Ann", "secret", 3)).erased("author")
+    frame = frame_of_stored(ROOM, erased)
+    assert frame == tombstone_of(ROOM, 7, 1000, "edit", 3, "author")
+    assert frame.author_tag == 0
+    assert decode_server_message(frame.frame, Form.MSGPACK) == Event(
+        room=ROOM, offset=7, at=1000, kind="edit", target=3, removed="author"
+    )
