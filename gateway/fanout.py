@@ -21,6 +21,7 @@ passed on and when it may be read (gateway/feed.py).
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 
 import trio
 
@@ -131,7 +132,8 @@ class PassScheduler:
         """Feeds to visit, in order of arrival, with their running pass.  Bounded by the feeds open."""
         self._later: list[tuple[float, int, Feed]] = []
         """Feeds held back by their window or by the interval of counts: a heap by due time."""
-        self._held: set[Feed] = set()
+        self._held: dict[Feed, float] = {}
+        """The same feeds, with the time until which each is held."""
         self._last_pass: dict[Feed, float] = {}
         self._serial = 0
         self._news = trio.Event()
@@ -140,8 +142,9 @@ class PassScheduler:
         """The feed has news.  Constant time; called for every batch."""
         if feed in self._ready:
             return
-        if feed in self._held:
-            if not feed.urgent:
+        held_until = self._held.get(feed)
+        if held_until is not None:
+            if self._due(feed) >= held_until:
                 return
             self._release(feed)
         self._ready[feed] = None
@@ -155,7 +158,7 @@ class PassScheduler:
             self._release(feed)
 
     def _release(self, feed: Feed) -> None:
-        self._held.discard(feed)
+        del self._held[feed]
         self._later = [entry for entry in self._later if entry[2] is not feed]
         heapify(self._later)
 
@@ -189,28 +192,36 @@ class PassScheduler:
         now = self._clock()
         while self._later and self._later[0][0] <= now:
             feed = heappop(self._later)[2]
-            self._held.discard(feed)
+            del self._held[feed]
             self._ready.setdefault(feed, None)
 
     def _start(self, feed: Feed) -> Pass | None:
-        """Begin a pass, unless there is nothing to carry or the room's window says later."""
+        """Begin a pass, unless there is nothing to carry or it has to wait."""
         now = self._clock()
-        if not feed.has_news():
-            if feed.count_pending:
-                self._hold(feed, feed.count_due)
-            return None
-        if self._window_s and feed.member_count() >= self._window_members_min and not feed.urgent:
-            due = self._last_pass.get(feed, 0.0) + self._window_s
-            if due > now:
+        due = self._due(feed)
+        if due > now:
+            if due < inf:
                 self._hold(feed, due)
-                return None
-            self._last_pass[feed] = now
+            return None
+        self._last_pass[feed] = now
         self._counters.passes += 1
         return Pass(feed, now)
 
+    def _due(self, feed: Feed) -> float:
+        """From when on the feed's next pass may start; `inf` while it has nothing to carry."""
+        if feed.boundary == feed.ring.head and not feed.urgent:
+            return feed.count_due if feed.count_pending else inf
+        return self._last_pass.get(feed, 0.0) + self._window_s if self._is_windowed(feed) else 0.0
+
+    def _is_windowed(self, feed: Feed) -> bool:
+        """Whether a crowd's pass may have to wait: not for what is urgent, nor for a buffer that is full already."""
+        if not self._window_s or feed.urgent or feed.member_count() < self._window_members_min:
+            return False
+        return feed.ring.bytes_between(feed.boundary, feed.ring.head) < PASS_BUFFER_BYTES_MAX
+
     def _hold(self, feed: Feed, due: float) -> None:
         self._serial += 1
-        self._held.add(feed)
+        self._held[feed] = due
         heappush(self._later, (due, self._serial, feed))
 
     def _finish(self, feed: Feed) -> None:

@@ -181,7 +181,8 @@ class Feed:
         if message.present != self.present:
             self.present = message.present
             self.count_pending = True
-            self._wake()
+            # Even if it is not due yet: the scheduler holds the feed until it is.
+            self._owner.wake_pass(self)
 
     def on_detached(self) -> None:
         if self.state is FeedState.LIVE:

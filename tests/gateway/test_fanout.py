@@ -239,6 +239,35 @@ async def test_a_crowd_is_held_to_its_passes_a_second_and_loses_nothing(autojump
         nursery.cancel_scope.cancel()
 
 
+async def test_a_full_buffer_does_not_wait_for_the_window(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        play = Scheduled(nursery, members=1, passes_per_s=0.1)
+        _, transport = play.reader()
+        begun = trio.current_time()
+        play.feed.on_batch(batch(1, 200, "x" * 1000))
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.current_time() == begun
+        assert len(transport.received) > 150_000
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_event_does_not_wait_for_the_next_head_count(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        play = Scheduled(nursery, members=1000, passes_per_s=10)
+        _, transport = play.reader()
+        for present in (5, 6):
+            play.feed.on_sum(Sum(ROOM, 1, present))
+            await trio.testing.wait_all_tasks_blocked()
+        begun = trio.current_time()
+        play.feed.on_batch(batch(1, 1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.current_time() == begun
+        assert b"hello" in transport.received
+        await trio.sleep(1.0)
+        assert transport.received.count(b"present") == 2
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_removal_does_not_wait_for_the_window(autojump_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
         play = Scheduled(nursery, members=1, passes_per_s=0.1)
