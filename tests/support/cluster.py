@@ -70,6 +70,7 @@ class GatewayNode:
     lifecycle: Lifecycle
     scope: trio.CancelScope
     counters: GatewayCounters
+    router_counters: RouterCounters = field(default_factory=RouterCounters)
     listener: Listener | None = None
     ended: trio.Event = field(default_factory=trio.Event)
 
@@ -96,6 +97,7 @@ class Cluster:
         *,
         journal: Journal | None = None,
         network: Network | None = None,
+        networks: Callable[[str], Network] | None = None,
         lanes: Callable[[str], Offload] | None = None,
         rng: Random | None = None,
         wall_clock: Callable[[], float] | None = None,
@@ -105,9 +107,11 @@ class Cluster:
         host: str = "127.0.0.1",
         log: FilteringBoundLogger | None = None,
     ) -> None:
+        """`networks` gives each node, by its name, a network of its own; without it all share `network`."""
         self._nursery = nursery
         self.journal = journal or MemoryJournal("a-test-store")
         self.network = network or SocketNetwork()
+        self._network_of = networks or (lambda _: self.network)
         self._lanes = lanes or ThreadLane
         self._rng = rng or Random(1)
         self._wall_clock = wall_clock
@@ -136,7 +140,7 @@ class Cluster:
         lanes = [self._lanes(f"{shard}-commit"), self._lanes(f"{shard}-read")]
         parts = BrokerParts(
             settings=BrokerSettings(id=shard, host=self._host, port=node.port, drain_deadline_s=2.0),
-            keep_events=100_000, slot_map=self._directory().slot_map, network=self.network,
+            keep_events=100_000, slot_map=self._directory().slot_map, network=self._network_of(shard),
             journal=journal or self.journal, lane=lanes[0], read_lane=lanes[1], secrets=SECRETS,
             rng=self._rng_for(), log=self._log, counters=node.counters, lifecycle=node.lifecycle,
         )  # fmt: skip
@@ -156,20 +160,20 @@ class Cluster:
         node = GatewayNode(name, self._lifecycle(), trio.CancelScope(), GatewayCounters())
         base = settings or self._gateway
         directory = self._directory()
-        counters = RouterCounters()
+        network = self._network_of(name)
         rng = self._rng_for()
 
         async def live(*, task_status: trio.TaskStatus[Listener]) -> None:
             with node.scope:
                 async with trio.open_nursery() as nursery:
                     router = ShardRouter(
-                        directory, dial(directory, self.network), secrets=SECRETS, role="gateway", node=name, rng=rng,
-                        log=self._log, counters=counters,
+                        directory, dial(directory, network), secrets=SECRETS, role="gateway", node=name, rng=rng,
+                        log=self._log, counters=node.router_counters,
                     )  # fmt: skip
                     await nursery.start(router.run)
                     parts = GatewayParts(
                         settings=_with(base, id=name, host=self._host, port=port), rooms=RoomSettings(),
-                        network=self.network, router=router, guest_key=GUEST_KEY, rng=rng, log=self._log,
+                        network=network, router=router, guest_key=GUEST_KEY, rng=rng, log=self._log,
                         counters=node.counters, lifecycle=node.lifecycle,
                     )  # fmt: skip
                     await run_gateway(parts, task_status=task_status)
