@@ -8,7 +8,7 @@ from broker.feeds import Feeds
 from broker.history import Window, fit, has_more, window_of
 from broker.hosted import Hosted, LinkId, Phase
 from broker.journal.protocol import LoadedRoom
-from broker.load_room import continues, room_of
+from broker.load_room import continues
 from broker.publishing import Publishing
 from broker.record import Entry
 from broker.room import DIVERGED, FORGOTTEN, Room
@@ -30,15 +30,15 @@ class Loading:
 
     # --- rooms --------------------------------------------------------------------------------
 
-    def on_loaded(self, name: RoomName, loaded: LoadedRoom | None, now_ms: int) -> Hosted | None:
+    def on_loaded(self, room: Room, loaded: LoadedRoom | None, now_ms: int) -> Hosted | None:
         """A room is there, or there again; answers it when questions wait for it."""
         state = self._state
-        hosted = state.rooms.get(name)
+        hosted = state.rooms.get(room.name)
         if hosted is None or not hosted.loading:
             return None  # its slot was released meanwhile
         state.load_ended(hosted)
         before = hosted.room
-        room = hosted.room = room_of(name, loaded, state.store_id)
+        hosted.room = room
         hosted.phase = Phase.SERVING
         hosted.trimmed_at = room.first_kept - 1
         if before is not None:

@@ -16,6 +16,7 @@ from broker.journal.protocol import CommitOutcome, LoadedRoom, Write
 from broker.loading import Loading
 from broker.publishing import Publishing
 from broker.record import Entry
+from broker.room import Room
 from broker.shard_state import Peer, ShardState
 from runtime.metrics import BrokerCounters
 from wire.codes import CloseCode, Refusal
@@ -51,8 +52,12 @@ class Shard:
         counters: BrokerCounters,
         rooms_loaded_max: int = ROOMS_LOADED_MAX,
     ) -> None:
-        """`random_bytes` gives salts and epochs; `keep_events` is how many events of a room the journal keeps."""
-        self._state = ShardState(store_id, random_bytes, counters, rooms_loaded_max)
+        """`store_id` is the journal's; `random_bytes` gives salts and epochs.
+
+        `keep_events` is how many events of a room the journal keeps.
+        """
+        self.store_id = store_id
+        self._state = ShardState(random_bytes, counters, rooms_loaded_max)
         self._feeds = Feeds(self._state)
         self._publishing = Publishing(self._state, self._feeds, keep_events)
         self._loading = Loading(self._state, self._feeds, self._publishing)
@@ -66,10 +71,6 @@ class Shard:
     @property
     def map_version(self) -> int:
         return self._state.map_version
-
-    @property
-    def slots_owned(self) -> int:
-        return len(self._state.terms)
 
     @property
     def pending_bytes(self) -> int:
@@ -190,8 +191,8 @@ class Shard:
         self._publishing.on_reclaimed()
         return self._state.take_effects()
 
-    def on_loaded(self, room: RoomName, loaded: LoadedRoom | None, now_s: float, now_ms: int) -> list[Effect]:
-        """The answer to `Load`; what waited for the room is taken up in order."""
+    def on_loaded(self, room: Room, loaded: LoadedRoom | None, now_s: float, now_ms: int) -> list[Effect]:
+        """The answer to `Load`: `room` was made of `loaded` by `room_of`.  What waited for it is taken up in order."""
         hosted = self._loading.on_loaded(room, loaded, now_ms)
         effects = self._state.take_effects()
         if hosted is not None:

@@ -36,12 +36,10 @@ class ShardState:
 
     def __init__(
         self,
-        store_id: str,
         random_bytes: Callable[[int], bytes],
         counters: BrokerCounters,
         rooms_loaded_max: int = ROOMS_LOADED_MAX,
     ) -> None:
-        self.store_id = store_id
         self.random_bytes = random_bytes
         self.rooms_loaded_max = rooms_loaded_max
         self.rooms: dict[RoomName, Hosted] = {}
