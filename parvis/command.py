@@ -15,7 +15,7 @@ from runtime.lifecycle import ExitCode
 # Each code that a parvis process ends with; docs/quickstart.md has the same table.
 EXIT_CODES: Final = {
     ExitCode.OK: "done, or drained and ended in order",
-    ExitCode.BUG: "a bug of ours; the traceback is on standard error",
+    ExitCode.BUG: "a bug of ours, with its traceback on standard error; or, of parvis chat, a line of a pipe was refused",
     ExitCode.USAGE: "the command line cannot be understood",
     ExitCode.DATA: "the data directory or the journal is damaged, not ours, newer, or cannot be written",
     ExitCode.UNAVAILABLE: "something that is needed is not there: an address is taken, a store or a server is out of reach",
@@ -31,6 +31,12 @@ WORDS: Final = {
         "Start everything on this machine: the page, gateways, shards, a journal on disk.\n\n"
         "Ctrl-C or SIGTERM ends it in order. What was acknowledged is kept, and the next start goes on from there, "
         "with any number of gateways and shards.",
+    ),
+    "chat": (
+        "parvis.chat_command:chat_command",
+        "Talk in a room from a terminal, or say the lines of a pipe.\n\n"
+        "/help lists what can be typed besides lines to say. Ctrl-C or /quit leaves. With input from a pipe every line is said, "
+        "in order, and the exit code is 1 if one was refused.",
     ),
     "gateway": ("parvis.roles:gateway", "Run one gateway of a cluster."),
     "broker": ("parvis.roles:broker", "Run one shard of a cluster."),

@@ -27,12 +27,12 @@ class Ended:
     err: str
 
 
-async def run_parvis(*arguments: str, env: dict[str, str] | None = None) -> Ended:
+async def run_parvis(*arguments: str, stdin: bytes = b"") -> Ended:
     """Run one command that ends by itself."""
     with trio.fail_after(START_DEADLINE_S):
         ended = await trio.run_process(
             [sys.executable, "-m", "parvis", *arguments],
-            capture_stdout=True, capture_stderr=True, check=False, cwd=ROOT, env=env,
+            stdin=stdin, capture_stdout=True, capture_stderr=True, check=False, cwd=ROOT,
         )  # fmt: skip
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 

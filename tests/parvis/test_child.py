@@ -1,0 +1,110 @@
+"""parvis/child.py: a process that is watched, tried with small programs in place of parvis."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+
+import parvis.child
+from parvis.child import Child
+from parvis.errors import explain
+from runtime.lifecycle import ExitCode
+from runtime.logs import make_logger
+from runtime.schema import LogSettings
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `python -m parvis` means to the child under test: a module of that name, written by each test."""
+    (tmp_path / "parvis").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(parvis.child, "RESTART_BASE_S", 0.001)
+    monkeypatch.setattr(parvis.child, "LEAVE_SLACK_S", 0.0)
+    return tmp_path / "parvis" / "__main__.py"
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Child:
+    def arguments(port: int) -> Sequence[str]:
+        return ["word", str(port)]
+
+    log = make_logger(LogSettings(), stream=(tmp_path / "log").open("w"))
+    return Child("gateway-1", arguments, inherited_fd=sys.stderr.fileno(), drain_deadline_s=0.1, log=log, rng=Random(1))
+
+
+SERVE = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+print("ready", int(sys.argv[2]) or 4000 + len(open("runs", "a+").read() or ""), flush=True)
+open("runs", "a").write("x")
+"""
+
+
+async def test_it_reports_its_port_and_leaves_when_asked(program: Path, child: Child) -> None:
+    program.write_text(SERVE + "signal.pause()")
+    leave = trio.Event()
+    async with trio.open_nursery() as inner:
+        assert await inner.start(child.run, leave) == 4000
+        assert child.is_up
+        leave.set()
+    assert not child.is_up
+    assert child.restarts == 0
+
+
+async def test_one_that_dies_is_started_again_on_the_same_port(program: Path, child: Child) -> None:
+    program.write_text(SERVE + "\nif len(open('runs').read()) < 3: os._exit(7)\nsignal.pause()")
+    leave = trio.Event()
+    with trio.fail_after(30):
+        async with trio.open_nursery() as inner:
+            await inner.start(child.run, leave)
+            while not (child.restarts == 2 and child.is_up):
+                await trio.sleep(0.01)
+            assert child.port == 4000
+            leave.set()
+
+
+@pytest.mark.parametrize(("code", "told"), [(69, ExitCode.UNAVAILABLE), (65, ExitCode.DATA), (9, ExitCode.BUG)])
+async def test_one_that_never_serves_ends_the_start_with_its_code(program: Path, child: Child, code: int, told: ExitCode) -> None:
+    program.write_text(f"import sys; sys.exit({code})")
+    with pytest.raises(ExceptionGroup) as raised:
+        async with trio.open_nursery() as inner:
+            await inner.start(child.run, trio.Event())
+    error = explain(raised.value)
+    assert error is not None
+    assert (str(error), error.code) == (f"gateway-1 did not start (exit code {code})", told)
+
+
+async def test_one_that_does_not_leave_is_killed(program: Path, child: Child) -> None:
+    program.write_text(SERVE + "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.pause()")
+    leave = trio.Event()
+    with trio.fail_after(30):
+        async with trio.open_nursery() as inner:
+            await inner.start(child.run, leave)
+            leave.set()
+
+
+async def test_a_cancelled_parent_leaves_no_process_behind(program: Path, child: Child) -> None:
+    program.write_text(SERVE + "\nopen('pid', 'w').write(str(os.getpid()))\nsignal.pause()")
+    async with trio.open_nursery() as inner:
+        await inner.start(child.run, trio.Event())
+        while not (Path("pid").exists() and Path("pid").read_text()):
+            await trio.sleep(0.01)
+        pid = int(Path("pid").read_text())
+        os.kill(pid, 0)
+        inner.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_its_standard_input_ends_with_the_parent(program: Path, child: Child) -> None:
+    program.write_text(SERVE + "\nsys.stdin.read()\nopen('orphaned', 'w').write('yes')")
+    async with trio.open_nursery() as inner:
+        await inner.start(child.run, trio.Event())
+        # Standard input is open and silent for as long as the parent lives.
+        await trio.sleep(0.1)
+        assert not Path("orphaned").exists()
+        inner.cancel_scope.cancel()
