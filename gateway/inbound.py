@@ -4,7 +4,7 @@ wsproto knows the websocket protocol (masking, reserved bits, fragments, UTF-8, 
 codes).  `_Bounds` sits in it as an extension, the public hook that sees every header
 before its payload, so that what is too large or of the wrong type is refused from the
 header.  The same hook counts consumed bytes: between two messages this object holds
-nothing of the peer's, and the reader drops it (1.7 KiB an idle connection).
+nothing of the peer's, and the reader drops it (1.9 KiB an idle connection).
 """
 
 from collections.abc import Iterator
