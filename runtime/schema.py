@@ -1,7 +1,8 @@
 """What can be set, with units, bounds and defaults: the one table of settings.
 
 runtime/settings.py fills it from defaults < TOML file < environment < flags.  A role
-takes its own section and nothing global.
+takes its own section and nothing global.  The sentence below each setting is what
+docs/settings.md says of it.
 """
 
 from typing import Annotated
@@ -11,7 +12,7 @@ from msgspec import Meta
 
 from wire import limits
 
-Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes any free port")]
+Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0)]
@@ -23,62 +24,98 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 class LogSettings(Section, frozen=True):
     level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
-    form: Annotated[str, Meta(pattern="^(auto|json|console)$", description="auto: console on a terminal, else json")] = "auto"
+    """The least level that is written."""
+    form: Annotated[str, Meta(pattern="^(auto|json|console)$")] = "auto"
+    """How a line looks; ``auto`` means console on a terminal, else json."""
 
 
 class GatewaySettings(Section, frozen=True):
     """One gateway process: the websocket port and its bounds."""
 
     id: str = "gateway-1"
+    """The gateway's name in logs, metrics and welcomes."""
     host: str = "127.0.0.1"
+    """Address of the websocket port; ``0.0.0.0`` lets other machines in."""
     port: Port = 8001
+    """Websocket port; 0 takes any free one."""
     admin_host: str = "127.0.0.1"
+    """Address of the admin port; keep it private."""
     admin_port: Port = 0
+    """``/livez``, ``/readyz``, ``/metrics``; 0 takes any free one and logs it."""
     origins: list[str] = []
     """Allowed Origin headers, exact (``https://example.org``); ``*`` allows all.
 
     A request without one is no browser's and is allowed."""
     connections_max: Count = 15_000
+    """Beyond it a handshake is refused with 503."""
     connections_soft_max: Count = 14_000
+    """Beyond it a client is told ``busy`` with a time to come back, and closed."""
     handshakes_pending_max: Count = 1_000
+    """Connections whose handshake is not finished; beyond it new ones are turned away."""
     handshake_deadline_s: Seconds = limits.HANDSHAKE_DEADLINE_S
+    """From accept to the end of the upgrade, and again to the hello."""
     frame_bytes_max: Annotated[int, Meta(ge=1024, le=limits.CLIENT_FRAME_BYTES_MAX)] = limits.CLIENT_FRAME_BYTES_MAX
+    """The largest message a client may send; a larger one ends its connection."""
     rooms_per_client_max: Annotated[int, Meta(ge=1, le=limits.ROOMS_PER_CLIENT_MAX)] = limits.ROOMS_PER_CLIENT_MAX
+    """Rooms that one connection may be in."""
     publish_rate_per_s: Rate = limits.PUBLISH_RATE_PER_S
+    """Messages, edits and deletions of one connection, in the long run."""
     publish_burst: Count = limits.PUBLISH_BURST
+    """How many of them may come at once."""
     join_rate_per_s: Rate = limits.JOIN_RATE_PER_S
+    """Joins of one connection after its hello, in the long run."""
     join_burst: Count = limits.JOIN_BURST
+    """How many of them may come at once."""
     ping_interval_s: Seconds = limits.PING_INTERVAL_S
+    """How often each client is asked whether it is there."""
     pong_timeout_s: Seconds = limits.PONG_TIMEOUT_S
+    """How long it may take to answer; below the interval."""
     send_buffer_bytes: Annotated[int, Meta(ge=4096)] = limits.SEND_BUFFER_BYTES
+    """Kernel send buffer of one client (the kernel doubles it): what a slow reader can hide."""
     outbox_behind_bytes_max: Annotated[int, Meta(ge=4096)] = limits.OUTBOX_BEHIND_BYTES_MAX
+    """How far a reader may be behind before it is closed with the advice to resume."""
     window_members_min: Count = limits.WINDOW_MEMBERS_MIN
-    window_passes_per_s: Annotated[float, Meta(ge=0, description="0: no ceiling, every event is pushed at once")] = (
+    """From so many readers in this gateway on, a room's events are pushed in windows."""
+    window_passes_per_s: Annotated[float, Meta(ge=0)] = (
         limits.WINDOW_PASSES_PER_S
     )
+    """Windows a second for such a room; 0: no ceiling, every event is pushed at once."""
     feed_linger_s: Seconds = limits.FEED_LINGER_S
+    """How long a room without readers is kept attached."""
     drain_deadline_s: Seconds = limits.DRAIN_DEADLINE_S
+    """How long clients may take to move when the gateway leaves; `parvis up` takes 1 s unless this is set."""
 
 
 class BrokerSettings(Section, frozen=True):
     """One shard process: its name in the cluster and its link port."""
 
     id: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")] = "shard-1"
+    """The shard's name; one of cluster.shards."""
     host: str = "127.0.0.1"
+    """Address of the link port; keep it private."""
     port: Port = 8101
+    """Link port, for gateways; 0 takes any free one."""
     admin_host: str = "127.0.0.1"
+    """Address of the admin port; keep it private."""
     admin_port: Port = 0
+    """``/livez``, ``/readyz``, ``/metrics``; 0 takes any free one and logs it."""
     rooms_loaded_max: Count = limits.ROOMS_LOADED_MAX
+    """Rooms in memory; the least recently used leave it."""
     commit_deadline_s: Seconds = limits.COMMIT_DEADLINE_S
+    """How long a commit may take before its outcome counts as unknown."""
     drain_deadline_s: Seconds = limits.DRAIN_DEADLINE_S
+    """How long what is under way may take when the shard leaves."""
 
 
 class JournalSettings(Section, frozen=True):
     kind: Annotated[str, Meta(pattern="^(memory|sqlite)$")] = "sqlite"
+    """Where rooms are kept; ``memory`` ends with the process."""
     path: str = ""
     """SQLite file; "" means ``journal.sqlite`` in the data directory."""
     synchronous: Annotated[str, Meta(pattern="^(full|normal)$")] = "full"
-    keep_events: Annotated[int, Meta(ge=1000, description="events kept per room; older ones are forgotten")] = 100_000
+    """``full``: on disk before it is acknowledged; ``normal``: a power cut may lose the last commits, never the order."""
+    keep_events: Annotated[int, Meta(ge=1000)] = 100_000
+    """Events kept per room; older ones are forgotten."""
 
 
 class ClusterSettings(Section, frozen=True):
@@ -87,6 +124,7 @@ class ClusterSettings(Section, frozen=True):
     shards: dict[str, str] = msgspec.field(default_factory=lambda: {"shard-1": "127.0.0.1:8101"})
     """Shard id to ``host:port`` of its link port."""
     map_version: Annotated[int, Meta(ge=1)] = 1
+    """Raise it whenever cluster.shards changes: the journal refuses an older one. `parvis up` does it by itself."""
     secret_file: str = ""
     """File with one or two secrets, a line each.
 
@@ -95,7 +133,9 @@ class ClusterSettings(Section, frozen=True):
 
 class ApiSettings(Section, frozen=True):
     host: str = "127.0.0.1"
+    """Address of the page."""
     port: Port = 8000
+    """Port of the page; 0 takes any free one."""
 
 
 class RoomSettings(Section, frozen=True):
@@ -105,6 +145,7 @@ class RoomSettings(Section, frozen=True):
 
 class Settings(Section, frozen=True):
     data_dir: str = "parvis-data"
+    """Journal, keys and lock of this machine."""
     log: LogSettings = LogSettings()
     gateway: GatewaySettings = GatewaySettings()
     broker: BrokerSettings = BrokerSettings()
