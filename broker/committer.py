@@ -4,7 +4,7 @@ While a group is on the lane, what is decided waits; then all of it, up to the b
 next group.  So a group grows with the load, and an idle shard pays for one write only.  A
 group is formed when its turn comes, not when its events are decided: that is why a room's
 events travel as one write, and why nothing follows a commit of unknown outcome before its
-slots have been claimed again (runtime.group_commit queues writes that are complete already).
+slots have been claimed again.
 """
 
 import math
