@@ -75,10 +75,17 @@ class Rooms:
 
     # --- what connections say -------------------------------------------------------------------
 
-    def enter(self, room: RoomState, connection: ConnectionId, joined: Joined) -> Reset | None:
-        """Take a join's reply; `Reset` when what was seen before does not connect to what follows."""
-        whole = room.enter(connection, joined)
-        return None if whole else Reset(room.name, joined.epoch, joined.since, joined.reason)
+    def enter(self, room: RoomState, connection: ConnectionId, joined: Joined) -> Reset | Skipped | None:
+        """Take a join's reply; what was seen before may not connect to what follows.
+
+        Then it is `Skipped` with exactly what is missing of the same log, or `Reset` when it is another log.
+        """
+        epoch, seen = room.epoch, room.offset
+        if room.enter(connection, joined):
+            return None
+        if epoch == joined.epoch and seen < joined.since:
+            return Skipped(room.name, seen + 1, joined.since)
+        return Reset(room.name, joined.epoch, joined.since, joined.reason)
 
     def take_event(self, connection: ConnectionId, event: Event) -> Event | Gap | None:
         """The event if it is the next one, None if it was seen (or does not count), `Gap` if others are missing."""

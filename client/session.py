@@ -7,6 +7,7 @@ Connections, rooms and requests keep their own books (`client/lifeline.py`, `roo
 """
 
 from random import Random
+from typing import Literal
 
 from client.effects import Close, ConnectionId, Effect, Emit, Send, Settle
 from client.lifeline import ABNORMAL, ConnectionState, Lifeline
@@ -59,6 +60,13 @@ class Session:
         self._effects: list[Effect] = []
         self._lifeline = Lifeline(urls, rng, self._effects)
         self._requests = Requests()
+
+    @property
+    def connection(self) -> Literal["open", "waiting", "stopped"]:
+        """Whether requests can be sent now, later, or never again."""
+        if self.stopped is not None:
+            return "stopped"
+        return "waiting" if self._lifeline.current is None else "open"
 
     # --- the program's side -----------------------------------------------------------------
 
@@ -297,8 +305,10 @@ class Session:
             # Left while the join was under way.
             self._send(conn, Leave(self._requests.next_number(), room_name))
         else:
-            reset = self.rooms.enter(room, conn.id, reply)
-            self._effects += [Emit(reply)] if reset is None else [Emit(reset), Emit(reply)]
+            break_in_reading = self.rooms.enter(room, conn.id, reply)
+            if break_in_reading is not None:
+                self._effects.append(Emit(break_in_reading))
+            self._effects.append(Emit(reply))
             if request is not None:
                 self._settle(request, reply)
 
