@@ -71,6 +71,13 @@ def test_tokens_of_upgrade_and_connection_are_found_in_any_case_and_line() -> No
     assert isinstance(judge(request(drop=b"Upgrade").replace(b"Connection: keep-alive, Upgrade\r\n", lines)), Accepted)
 
 
+def test_space_around_a_value_is_no_part_of_it() -> None:
+    lines = b"Sec-WebSocket-Key: \t" + KEY + b" \t\r\nOrigin: https://parvis.example \r\n"
+    verdict = judge(request(drop=b"Sec-WebSocket-Key", add=lines))
+    assert isinstance(verdict, Accepted)
+    assert verdict.origin == SITE
+
+
 def test_extensions_are_never_agreed_to() -> None:
     verdict = judge(request(add=b"Sec-WebSocket-Extensions: permessage-deflate\r\n"))
     assert isinstance(verdict, Accepted)
