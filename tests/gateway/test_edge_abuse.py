@@ -42,7 +42,7 @@ async def edge_with_canary(rules: UpgradeRules | None = None) -> AsyncIterator[E
             await _chirp(canary)
             yield edge
             await _chirp(canary)
-        while edge.admission.connections_open:  # noqa: ASYNC110 -- a plain count
+        while edge.admission.connections_open:
             await trio.sleep(0.001)
         assert edge.counters.connection_errors == 0
         assert edge.log.entries == []
@@ -282,7 +282,7 @@ async def test_without_descriptors_left_those_inside_go_on_and_callers_come_in_a
         async with _descriptors_for(2):
             callers = [await trio.open_tcp_stream("127.0.0.1", edge.port) for _ in range(2)]
             with trio.fail_after(10):
-                while not edge.counters.shed:  # noqa: ASYNC110 -- a plain count
+                while not edge.counters.shed:
                     await trio.sleep(0.005)
             await _chirp(canary)
             for caller in callers:
@@ -314,7 +314,7 @@ async def _descriptors_for(count: int) -> AsyncIterator[None]:
 async def _wait_only_canary(edge: EdgeUnderTest) -> None:
     """Until the canary's is the only connection left; far below the handshake's deadline."""
     with trio.fail_after(5):
-        while edge.admission.connections_open > 1:  # noqa: ASYNC110 -- a plain count
+        while edge.admission.connections_open > 1:
             await trio.sleep(0.001)
 
 

@@ -86,7 +86,7 @@ class EdgeUnderTest:
 
     async def wait_ends(self, count: int) -> None:
         """Wait until `count` connections are over; the test's own timeout is the bound."""
-        while len(self.ends) < count or self.admission.connections_open:  # noqa: ASYNC110 -- two plain counts, no event of theirs
+        while len(self.ends) < count or self.admission.connections_open:
             await trio.sleep(0.001)
 
 
