@@ -18,7 +18,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from broker.effects import Effect, Retain
-from broker.journal.protocol import CommitOutcome, Journal, StaleMap, Unavailable, Write
+from broker.journal.protocol import CommitOutcome, CommitVerdict, Journal, StaleMap, Unavailable, Write
 from broker.shard import Shard
 from runtime.backoff import Backoff
 from runtime.metrics import BrokerCounters
@@ -28,6 +28,8 @@ from wire.limits import (
     CLAIM_RETRY_CAP_S,
     COMMIT_BYTES_MAX,
     COMMIT_SPACING_S,
+    FENCES_MAX,
+    FENCES_WITHIN_S,
     JOURNAL_IDLE_AFTER_S,
     MESSAGE_IDS_PER_ROOM_MIN,
 )
@@ -67,6 +69,8 @@ class Committer:
         self._counters = counters
         self._retains: deque[Retain] = deque()
         """What the journal may forget, at most one per loaded room and RETENTION_EVERY_EVENTS of its events."""
+        self._fences: deque[float] = deque(maxlen=FENCES_MAX)
+        """When the journal last fenced a write of ours."""
         self._group_began_s = -math.inf
         self._woken = trio.lowlevel.ParkingLot()
         self._is_waiting = False
@@ -134,6 +138,9 @@ class Committer:
         else:
             self._report(outcomes)
             self._do(self._shard.on_outcomes(writes, outcomes, trio.current_time(), self._wall_ms()))
+            fenced = {w.slot for w, outcome in zip(writes, outcomes, strict=True) if outcome.verdict is CommitVerdict.FENCED}
+            if fenced:
+                await self._claim_back(fenced)
         finally:
             counters.groups += 1
             counters.writes += len(writes)
@@ -144,6 +151,30 @@ class Committer:
         odd = [outcome.verdict.value for outcome in outcomes if outcome.head is not None or outcome.verdict.value == "fenced"]
         if odd:
             self._log.warning("writes_refused", outcomes=sorted(set(odd)), writes=len(odd))
+
+    async def _claim_back(self, slots: set[Slot]) -> None:
+        """Find out who fenced these slots: a new owner by a newer map, or an earlier life of this shard.
+
+        A claim that a killed process had under way can reach the store after the claims of its
+        successor.  Stepping down would then leave the slots without an owner until somebody
+        restarts it.  So the shard asks once more, under the map it has: a newer one says no.
+        Two processes of one name cannot claim in turns for ever: who was fenced FENCES_MAX
+        times within FENCES_WITHIN_S steps down.
+        """
+        now = trio.current_time()
+        self._fences.append(now)
+        if len(self._fences) == FENCES_MAX and now - self._fences[0] < FENCES_WITHIN_S:
+            self._log.error("slots_lost", slots=len(slots), error=f"fenced {FENCES_MAX} times: is this shard running twice?")
+            self._do(self._shard.on_slots_lost(slots))
+            return
+        try:
+            terms = await self.claim(sorted(slots), self._shard.map_version)
+        except StaleMap as stale:
+            self._log.warning("slots_lost", slots=len(slots), error=str(stale))
+            self._do(self._shard.on_slots_lost(slots))
+        else:
+            self._log.warning("slots_claimed_back", slots=len(slots))
+            self._do(self._shard.on_claimed_back(terms))
 
     # --- unknown outcomes -----------------------------------------------------------------------
 

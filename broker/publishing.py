@@ -124,20 +124,19 @@ class Publishing:
         return writes
 
     def on_outcomes(self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_s: float, now_ms: int) -> None:
-        """The journal has judged a group: first what it took, since a fence takes whole slots away."""
+        """The journal has judged a group.
+
+        What was fenced stays as it is, decided and unanswered, until the caller knows whose the
+        slots are (`claim_back` or `release`); no group may be taken before.
+        """
         state = self._state
-        fenced: set[Slot] = set()
         for write, outcome in zip(writes, outcomes, strict=True):
             state.counters.writes[outcome.verdict.value] += 1
             if outcome.verdict is CommitVerdict.COMMITTED:
                 self._committed(state.rooms[write.room], now_s, now_ms)
-            elif outcome.verdict is CommitVerdict.FENCED:
-                fenced.add(write.slot)
-            else:
+            elif outcome.verdict is not CommitVerdict.FENCED:
                 self._throw_away(state.rooms[write.room])
                 state.load(state.rooms[write.room])
-        if fenced:
-            self.release(fenced)
 
     def _committed(self, hosted: Hosted, now_s: float, now_ms: int) -> None:
         state, room = self._state, hosted.room
@@ -200,6 +199,15 @@ class Publishing:
         state = self._state
         state.journal_away = False
         self.reload_suspended()
+
+    def claim_back(self, slots: Iterable[Slot]) -> None:
+        """Fenced slots are ours again: whoever fenced them may have written, so nothing that is decided holds."""
+        state, claimed = self._state, set(slots)
+        for hosted in state.rooms.values():
+            if hosted.slot in claimed and hosted.phase is not Phase.LOADING:
+                if hosted.phase is Phase.SERVING:
+                    self._throw_away(hosted)
+                state.load(hosted)
 
     def reload_suspended(self) -> None:
         """Load what waits to be loaded again; what is on its way already stays there."""

@@ -170,7 +170,7 @@ class Shard:
     def on_outcomes(
         self, writes: Sequence[Write], outcomes: Sequence[CommitOutcome], now_s: float, now_ms: int
     ) -> list[Effect]:
-        """The journal's verdict on a group."""
+        """The journal's verdict on a group; when it fenced any, `on_claimed_back` or `on_slots_lost` must be next."""
         self._publishing.on_outcomes(writes, outcomes, now_s, now_ms)
         return self._state.take_effects()
 
@@ -185,8 +185,14 @@ class Shard:
         self._publishing.on_reclaimed()
         return self._state.take_effects()
 
+    def on_claimed_back(self, terms: Mapping[Slot, Term]) -> list[Effect]:
+        """Fenced slots were claimed again: by the newest map they are this shard's."""
+        self._state.terms.update(terms)
+        self._publishing.claim_back(terms)
+        return self._state.take_effects()
+
     def on_slots_lost(self, slots: set[Slot]) -> list[Effect]:
-        """The slots of an unknown outcome are another shard's by a newer map."""
+        """The slots of an unknown outcome, or of a fence, are another shard's by a newer map."""
         self._publishing.release(slots)
         self._publishing.on_reclaimed()
         return self._state.take_effects()

@@ -141,6 +141,10 @@ COMMIT_DEADLINE_S = 5.0
 # A journal that cannot be reached is asked again after up to 0.1 s, doubling to 2 s.
 CLAIM_RETRY_BASE_S = 0.1
 CLAIM_RETRY_CAP_S = 2.0
+# A shard that is fenced though its map is the newest claims its slots back; so often within so long,
+# and somebody else runs under its name: it steps down.
+FENCES_MAX = 4
+FENCES_WITHIN_S = 60.0
 # So long without a write, the journal tidies up (SQLite: empties its write-ahead log).
 JOURNAL_IDLE_AFTER_S = 1.0
 

@@ -12,6 +12,7 @@ from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.offloads import HeldOffload
 from tests.support.shard_driver import ALL_SLOTS, ROOM, message
 from tests.support.shard_links import GatewayEnd, connect, parts_of, running_shard
+from wire.limits import FENCES_MAX
 from wire.names import Epoch, RoomName
 from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, Moved, Range, RangeRead
 
@@ -115,6 +116,21 @@ async def test_a_fenced_shard_steps_down() -> None:
         assert (await gateway.expect(Moved)).generation == 1
         gateway.say(message(3), Attach("town/other", 1))
         assert (await gateway.expect(Moved)).request == 3
+
+
+async def test_a_shard_that_is_fenced_under_its_own_map_claims_back_but_not_for_ever() -> None:
+    journal = MemoryJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        for number in range(1, FENCES_MAX):
+            journal.claim(ALL_SLOTS, 1, "shard-1")
+            gateway.say(message(number))
+            assert (await gateway.expect(CommandRefused)).code == "unavailable"
+        gateway.say(message(50))
+        assert (await gateway.expect(Committed)).offset == 1
+        journal.claim(ALL_SLOTS, 1, "shard-1")
+        gateway.say(message(60))
+        assert (await gateway.expect(Moved)).request == 60
 
 
 async def test_slots_that_a_newer_map_gave_away_are_not_claimed_back() -> None:

@@ -7,7 +7,7 @@ from broker.effects import Effect, Load, Read, Retain, Send
 from broker.hosted import LinkId
 from broker.ids import kept_since_ms
 from broker.journal.memory import MemoryJournal
-from broker.journal.protocol import CommitOutcome, Journal, Unavailable, Write
+from broker.journal.protocol import CommitOutcome, CommitVerdict, Journal, StaleMap, Unavailable, Write
 from broker.load_room import room_of
 from broker.shard import Shard
 from runtime.metrics import BrokerCounters
@@ -130,6 +130,16 @@ class ShardDriver:
         """Commit a group; or have the shard believe `outcomes`."""
         given = outcomes if outcomes is not None else self.journal.commit(writes)
         self.run(self.shard.on_outcomes(writes, given, self.now_s, self.now_ms))
+        fenced = {w.slot for w, outcome in zip(writes, given, strict=True) if outcome.verdict is CommitVerdict.FENCED}
+        if fenced:
+            self.settle_fence(fenced)
+
+    def settle_fence(self, fenced: set[Slot]) -> None:
+        """As the committer does it: claim back, unless a newer map says no."""
+        try:
+            self.run(self.shard.on_claimed_back(self.journal.claim(sorted(fenced), self.shard.map_version, "shard-1")))
+        except StaleMap:
+            self.run(self.shard.on_slots_lost(fenced))
 
     def commit(self) -> int:
         """Commit all that is pending; answers how many groups that took."""
