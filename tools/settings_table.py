@@ -51,8 +51,9 @@ def _table(prefix: str, section: type[Section], fields: Sequence[msgspec.structs
     lines = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
     for field in fields:
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        allowed = _allowed(types.type_info(field.type))
         sentence = sentences[f"{section.__name__}.{field.name}"]
-        lines.append(f"| `{prefix}{field.name}` | `{json.dumps(default)}` | {_allowed(types.type_info(field.type))} | {sentence} |")
+        lines.append(f"| `{prefix}{field.name}` | `{json.dumps(default)}` | {allowed} | {sentence} |")
     return "\n".join(lines)
 
 

@@ -16,6 +16,8 @@ _WITHOUT_MIRROR: Final = {
     "broker/effects.py": "types only",
     "broker/journal/protocol.py": "types and a Protocol only; tests/support holds its contract suite",
     "broker/verdicts.py": "types only",
+    "client/effects.py": "types only",
+    "client/updates.py": "types only",
     "gateway/feed_port.py": "a Protocol only",
     "parvis/__main__.py": "one call; tests/parvis/test_command.py starts it as a program",
     "runtime/transport.py": "a Protocol only; tests/support/transport_contract.py is its contract suite",

@@ -79,7 +79,8 @@ async def test_one_that_never_serves_ends_the_start_with_its_code(program: Path,
 
 
 async def test_one_that_does_not_leave_is_killed(program: Path, child: Child) -> None:
-    program.write_text(SERVE + "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.pause()")
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    program.write_text(deaf + "print('ready 1', flush=True)\nsignal.pause()")
     leave = trio.Event()
     with trio.fail_after(30):
         async with trio.open_nursery() as inner:
