@@ -42,7 +42,7 @@ class Feeds:
 
     def __init__(self, state: ShardState) -> None:
         self._state = state
-        self._sums_news: set[RoomName] = set()
+        self._sums_news: dict[RoomName, None] = {}
         """Rooms whose sum may differ from the announced one; looked at every tick."""
         self._sums_expire_s = 0.0
         self._quiet_until_s = 0.0
@@ -77,10 +77,10 @@ class Feeds:
         peer = state.links[link]
         state.counters.attaches += 1
         hosted.feeds[link] = Feed(message.generation)
-        peer.rooms.add(name)
-        peer.behind.discard(name)
+        peer.rooms[name] = None
+        peer.behind.pop(name, None)
         hosted.sums.report(peer.node, message.members, now_s)
-        self._sums_news.add(name)
+        self._sums_news[name] = None
         state.settle(hosted)
         state.send(
             link,
@@ -114,7 +114,7 @@ class Feeds:
         if hosted is not None and feed is not None and feed.generation == message.generation:
             self._remove(link, hosted)
             hosted.sums.forget(self._state.links[link].node)
-            self._sums_news.add(hosted.name)
+            self._sums_news[hosted.name] = None
 
     def link_closed(self, link: LinkId) -> None:
         """The gateway is gone, or comes back over another link; its sums stay until they expire."""
@@ -128,8 +128,8 @@ class Feeds:
     def _remove(self, link: LinkId, hosted: Hosted) -> None:
         peer = self._state.links[link]
         hosted.feeds.pop(link, None)
-        peer.rooms.discard(hosted.name)
-        peer.behind.discard(hosted.name)
+        peer.rooms.pop(hosted.name, None)
+        peer.behind.pop(hosted.name, None)
         self._state.settle(hosted)
 
     # --- sending ------------------------------------------------------------------------------
@@ -180,14 +180,14 @@ class Feeds:
         if isinstance(message, Sum):
             # Told to nobody in particular: the next tick tells it to all, four times a second at most.
             hosted.sums.announced = NEVER_ANNOUNCED
-            self._sums_news.add(hosted.name)
+            self._sums_news[hosted.name] = None
         elif isinstance(message, Attached):
             self._remove(link, hosted)
             busy = Refusal.BUSY.kind
             state.send(link, AttachRefused(message.room, message.generation, busy.code, busy.sentence, busy.retry_after_ms))
         elif not feed.behind:
             feed.behind = True
-            state.links[link].behind.add(hosted.name)
+            state.links[link].behind[hosted.name] = None
 
     def on_room_again(self, link: LinkId) -> None:
         """The link has emptied: the feeds that fell behind may attach again."""
@@ -207,7 +207,7 @@ class Feeds:
             if hosted is not None and link in hosted.feeds:
                 hosted.sums.report(peer.node, members, now_s)
                 if hosted.sums.is_news:
-                    self._sums_news.add(hosted.name)
+                    self._sums_news[hosted.name] = None
 
     def tick(self, now_s: float) -> None:
         """Announce the sums that changed; called SIGNALS_PER_S_MAX times a second, which is the bound per room."""
@@ -218,10 +218,10 @@ class Feeds:
                 if hosted.sums:
                     hosted.sums.expire(now_s)
                     if hosted.sums.is_news:
-                        self._sums_news.add(hosted.name)
+                        self._sums_news[hosted.name] = None
         if now_s < self._quiet_until_s:
             return
-        news, self._sums_news = self._sums_news, set()
+        news, self._sums_news = self._sums_news, {}
         for name in news:
             announced = state.rooms.get(name)
             if announced is None or not announced.sums.is_news:

@@ -24,11 +24,15 @@ from wire.node_messages import Attach, AttachRefused, CommandRefused, Moved, Nod
 
 @dataclass(slots=True)
 class Peer:
-    """One open link.  `rooms` are those it is attached to; `behind` those that wait for a `Reattach`."""
+    """One open link.  `rooms` are those it is attached to; `behind` those that wait for a `Reattach`.
+
+    Dicts used as sets, here and in feeds.py: a set of names is walked in an order that changes
+    from process to process, and a simulation could not be replayed.
+    """
 
     node: str
-    rooms: set[RoomName] = field(default_factory=set)
-    behind: set[RoomName] = field(default_factory=set)
+    rooms: dict[RoomName, None] = field(default_factory=dict)
+    behind: dict[RoomName, None] = field(default_factory=dict)
 
 
 class ShardState:
@@ -144,8 +148,8 @@ class ShardState:
         for link in hosted.feeds:
             peer = self.links.get(link)
             if peer is not None:
-                peer.rooms.discard(hosted.name)
-                peer.behind.discard(hosted.name)
+                peer.rooms.pop(hosted.name, None)
+                peer.behind.pop(hosted.name, None)
         if hosted.loading:
             self.load_ended(hosted)
         self._idle.pop(hosted.name, None)

@@ -160,7 +160,8 @@ class ShardRouter:
         self._channels = {shard: old_channels.get(shard) or ShardChannel(shard, self, self._parts) for shard in slot_map.shards}
         self._owners = [self._channels[slot_map.owner_of(Slot(slot))] for slot in range(SLOT_COUNT)]
         self._map_version = slot_map.version
-        for shard in self._channels.keys() - old_channels.keys():
+        # In the map's order, not a set's: a simulation must be replayed whatever the hash seed.
+        for shard in [shard for shard in self._channels if shard not in old_channels]:
             if self._channels_nursery is not None:
                 self._channels_nursery.start_soon(self._channels[shard].run)
         for attachment in self._attachments.values():
@@ -172,7 +173,7 @@ class ShardRouter:
             self._rehome(channel)
         for room in self._moved.release_all():
             self._hand_over(self._moved.requests_of(room))
-        for shard in old_channels.keys() - self._channels.keys():
+        for shard in [shard for shard in old_channels if shard not in self._channels]:
             old_channels[shard].retire()
 
     def _rehome(self, channel: ShardChannel) -> None:
