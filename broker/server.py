@@ -24,6 +24,7 @@ from broker.reader import Reader
 from broker.shard import Shard
 from runtime.lifecycle import Lifecycle
 from runtime.link import Link, LinkRefusedError, open_server_link
+from runtime.logs import LimitedLog
 from runtime.metrics import BrokerCounters
 from runtime.offload import Offload
 from runtime.schema import BrokerSettings
@@ -115,6 +116,8 @@ class ShardServer:
             log=parts.log,
         )  # fmt: skip
         self._links_opening = 0
+        self._limited_log = LimitedLog(parts.log, trio.current_time)
+        """For what anybody who reaches the link port can cause as often as they like."""
         self._nursery: trio.Nursery | None = None
         counters.links_up = lambda: len(self.links)
 
@@ -151,7 +154,7 @@ class ShardServer:
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._parts.log.warning("accept_failed", error=errno.errorcode.get(error.errno or 0, str(error)))
+                self._limited_log.warning("accept_failed", error=errno.errorcode.get(error.errno or 0, str(error)))
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
             self.serve_transport(transport)
@@ -168,7 +171,7 @@ class ShardServer:
 
     async def _serve(self, transport: Transport) -> None:
         """The boundary of one link: nothing but a cancellation leaves it."""
-        log, counters = self._parts.log, self._parts.counters
+        log, counters = self._limited_log, self._parts.counters
         try:
             link = await self._introduce(transport)
             if link is not None:
@@ -176,9 +179,9 @@ class ShardServer:
         except* PeerError as broken:
             counters.link_errors += 1
             log.warning("link_broken", peer=transport.peer, error="; ".join(map(str, broken.exceptions)))
-        except* Exception:
+        except* Exception as group:
             counters.link_errors += 1
-            log.exception("link_failed", peer=transport.peer)
+            log.error("link_failed", peer=transport.peer, exc_info=group)
         finally:
             transport.close()
 
@@ -195,7 +198,7 @@ class ShardServer:
             )
         except LinkRefusedError as refused:
             # A node of ours with another secret or version: its operator looks for this line.
-            parts.log.warning("link_refused", peer=transport.peer, error=str(refused))
+            self._limited_log.warning("link_refused", peer=transport.peer, error=str(refused))
         except (PeerError, OSError) as error:
             # Anything that found the port.
             parts.log.debug("link_refused", peer=transport.peer, error=str(error))

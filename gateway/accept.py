@@ -17,9 +17,9 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.admission import Admission
 from gateway.handshake import UpgradeRefusal, refusal_response
-from gateway.log_limit import LogLimit
 from gateway.peer import PeerClosed, PeerGone
 from gateway.upgrade import UpgradeRefused
+from runtime.logs import LimitedLog
 from runtime.metrics import GatewayCounters
 from runtime.transport import Listener, Transport
 from wire.errors import PeerError
@@ -50,10 +50,8 @@ class _Edge:
 
     handle: Handle
     admission: Admission
-    log: FilteringBoundLogger
+    log: LimitedLog
     counters: GatewayCounters
-    accept_log: LogLimit
-    error_log: LogLimit
 
 
 async def accept_forever(
@@ -71,7 +69,7 @@ async def accept_forever(
     `handle` owns the connection until it returns or raises; the transport is closed after
     it.  It must call `admission.handshake_over()` exactly once.
     """
-    edge = _Edge(handle, admission, log, counters, LogLimit(_LOG_INTERVAL_S), LogLimit(_LOG_INTERVAL_S))
+    edge = _Edge(handle, admission, LimitedLog(log, trio.current_time, _LOG_INTERVAL_S), counters)
     backoff_s = _BACKOFF_FIRST_S
     with _SpareDescriptor() as spare:
         while True:
@@ -128,10 +126,8 @@ async def _serve(transport: Transport, edge: _Edge) -> None:
         pass
     except* Exception as group:
         edge.counters.connection_errors += 1
-        held_back = edge.error_log.admit(trio.current_time())
-        if held_back is not None:
-            # No peer in the line: an address is a person's (THREATS, personal data).
-            edge.log.error("connection_failed", exc_info=group, held_back=held_back)
+        # No peer in the line: an address is a person's (THREATS, personal data).
+        edge.log.error("connection_failed", exc_info=group)
     finally:
         transport.close()
         edge.admission.ended()
@@ -142,11 +138,7 @@ def _report_accept_error(edge: _Edge, error: OSError) -> None:
     if error.errno == errno.ECONNABORTED:
         return
     edge.counters.accept_errors += 1
-    held_back = edge.accept_log.admit(trio.current_time())
-    if held_back is not None:
-        edge.log.warning(
-            "accept_failed", error=os.strerror(error.errno or 0), connections=edge.admission.connections_open, held_back=held_back
-        )
+    edge.log.warning("accept_failed", error=os.strerror(error.errno or 0), connections=edge.admission.connections_open)
 
 
 class _SpareDescriptor:

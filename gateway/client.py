@@ -64,6 +64,7 @@ class Client:
         "closing",
         "connected_at",
         "form",
+        "has_said_goodbye",
         "heard",
         "memberships",
         "outbox",
@@ -85,6 +86,8 @@ class Client:
         self.ping_bucket = -1
         self.closing = False
         """No more of its messages are read and no event is sent; a close frame is on its way."""
+        self.has_said_goodbye = False
+        """The close frame is out or queued: nothing may follow it (RFC 6455, 5.5.1)."""
         self.connected_at = now
 
     @property
@@ -93,6 +96,8 @@ class Client:
 
     def push(self, frame: bytes) -> None:
         """Send one whole frame now, or queue it behind what waits; beyond the bound the client is too slow."""
+        if self.has_said_goodbye:
+            return
         if self.outbox is not None:
             if not self.outbox.offer(frame) and not self.closing:
                 self.owner.on_too_slow(self)

@@ -263,6 +263,7 @@ class Gateway:
         self.counters.closed[str(int(code))] += 1
         self._closing[client] = self._clock() + CLOSE_GRACE_S
         client.push(close_frame(code, reason))
+        client.has_said_goodbye = True
 
     def forget(self, client: Client) -> None:
         """Take a client out of every book; idempotent."""

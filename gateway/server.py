@@ -126,7 +126,7 @@ class GatewayServer:
             counters.handshake_refusals[refusal.reason] += 1
             return
         except PeerGone:
-            counters.handshake_refusals["closed"] += 1
+            counters.handshake_refusals["peer_gone"] += 1
             return
         finally:
             self._admission.handshake_over()

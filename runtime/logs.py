@@ -6,6 +6,7 @@ stable words (``link_lost``); what varies is in fields.
 """
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, MutableMapping
@@ -100,7 +101,13 @@ class LimitedLog:
 
     def warning(self, event: str, *, key: str = "", **fields: object) -> None:
         """Write or hold back; `key` is the event's name unless it is told apart further."""
-        key = key or event
+        self._write(logging.WARNING, event, key or event, fields)
+
+    def error(self, event: str, *, key: str = "", **fields: object) -> None:
+        """Likewise, for a fault of ours."""
+        self._write(logging.ERROR, event, key or event, fields)
+
+    def _write(self, level: int, event: str, key: str, fields: dict[str, object]) -> None:
         now = self._clock()
         if now < self._next_at.get(key, now):
             self._held_back[key] = self._held_back.get(key, 0) + 1
@@ -109,7 +116,7 @@ class LimitedLog:
         held_back = self._held_back.pop(key, 0)
         if held_back:
             fields["held_back"] = held_back
-        self._log.warning(event, **fields)
+        self._log.log(level, event, **fields)
 
     def flush(self) -> None:
         """Tell what is still held back: before the process ends."""

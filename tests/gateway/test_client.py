@@ -75,6 +75,14 @@ def test_a_dead_transport_is_reported_once_by_push_and_by_flush() -> None:
     assert owner.lost == [client, other]
 
 
+def test_nothing_follows_a_close_frame() -> None:
+    client, transport = make_client(FakeGateway())
+    client.push(b"close frame")
+    client.has_said_goodbye = True
+    client.push(b"pong")
+    assert transport.received == b"close frame"
+
+
 def test_a_closing_client_is_sent_what_was_queued_and_no_events() -> None:
     owner = FakeGateway()
     feed = feed_with(3, owner)
