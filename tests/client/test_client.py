@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from client.client import Client, connect
 from client.updates import Connected, Gap, HistoryPage, Reconnecting, Stopped, Update
-from tests.support.fake_gateway import FakeGateway, Peer
+from tests.support.honest_gateway import HonestGateway, Peer
 from wire.client_codec import Form
 from wire.client_messages import (
     Ack,
@@ -33,9 +33,9 @@ URL = "ws://gateway-1"
 
 
 @asynccontextmanager
-async def talk(rooms: tuple[str, ...] = (ROOM,), form: Form = Form.MSGPACK) -> AsyncIterator[tuple[Client, FakeGateway]]:
+async def talk(rooms: tuple[str, ...] = (ROOM,), form: Form = Form.MSGPACK) -> AsyncIterator[tuple[Client, HonestGateway]]:
     async with trio.open_nursery() as nursery:
-        gateway = FakeGateway(nursery)
+        gateway = HonestGateway(nursery)
         async with connect([URL], name="Ada", rng=Random(1), rooms=rooms, form=form, dial_url=gateway.dial) as client:
             yield client, gateway
         nursery.cancel_scope.cancel()
@@ -276,7 +276,7 @@ async def test_an_unknown_kind_of_message_is_ignored_and_a_broken_one_is_not(aut
 
 async def test_a_failing_program_sees_its_own_exception_not_a_group() -> None:
     async with trio.open_nursery() as nursery:
-        gateway = FakeGateway(nursery)
+        gateway = HonestGateway(nursery)
         with pytest.raises(ZeroDivisionError):
             async with connect([URL], rng=Random(1), dial_url=gateway.dial):
                 raise ZeroDivisionError
@@ -285,7 +285,7 @@ async def test_a_failing_program_sees_its_own_exception_not_a_group() -> None:
 
 async def test_addresses_are_walked_at_once_in_the_first_round(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        gateway = FakeGateway(nursery)
+        gateway = HonestGateway(nursery)
         gateway.refuse_dials = True
         async with connect(["ws://a", "ws://b", "ws://c"], rng=Random(1), dial_url=gateway.dial):
             await trio.sleep(0.5)
