@@ -31,6 +31,8 @@ STALLED_RECEIVE_BUFFER_BYTES = 4096
 FILL_RATE, FILL_PAYLOAD_BYTES, FILL_S = 100.0, 550, 8.0
 SAMPLE_S = 0.25
 CONFIRMATIONS_MAX = 4
+# What a percentile of a slow rate needs at least.
+MESSAGES_MIN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,9 @@ class Pace:
 
 
 FULL = Pace(
-    floor_s=1.0, steady_s=6.0, search_step_s=3.0, search_steps=9, highest_s=4.0, quiet_s=10.0, stalled_s=15.0, fsyncs=150
+    floor_s=1.0, steady_s=5.0, search_step_s=3.0, search_steps=8, highest_s=4.0, quiet_s=10.0, stalled_s=12.0, fsyncs=150
 )  # fmt: skip
-QUICK = Pace(floor_s=0.7, steady_s=3.0, search_step_s=2.0, search_steps=6, highest_s=2.0, quiet_s=5.0, stalled_s=5.0, fsyncs=100)
+QUICK = Pace(floor_s=0.7, steady_s=3.0, search_step_s=2.0, search_steps=4, highest_s=2.0, quiet_s=5.0, stalled_s=5.0, fsyncs=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Bench:
             self._add(who, shape, handshakes_per_cpu_s=per_cpu_s, kib_per_connection=kib)
             say(f"{who} {shape.name}: {per_cpu_s:,.0f} handshakes/CPU-s, {kib:.1f} KiB each")
             rig.step(STEADY_RATE / 4, 0.5)
-            steady = self._step(who, rig, STEADY_RATE, self._pace.steady_s)
+            steady = self._try_rate(who, rig, STEADY_RATE, self._pace.steady_s)
             self._add(who, shape, **figures_of(steady, ""), held=float(steady.held))
             before = commit_buckets(rig.server)
             highest = self._find_highest(contestant, rig)
@@ -158,8 +160,8 @@ class Bench:
 
     def _try_rate(self, who: str, rig: Rig, rate: float, seconds: float) -> Step:
         """A step that may be too much for the server; the room is whole again after it."""
-        step = self._step(who, rig, rate, seconds)
-        if step.closed:
+        step = self._step(who, rig, rate, max(seconds, MESSAGES_MIN / rate))
+        if step.closed or step.unanswered:
             rig.refill()
         return step
 
@@ -196,13 +198,15 @@ class Bench:
             while not spoken:
                 spoken = running.is_spoken(SAMPLE_S)
                 process_kib = (procfs.pss_kib(pids) - kib_before) / stalled
-                kernel_kib = procfs.socket_bytes(rig.server.port, ports)[0] / 1024 / stalled
+                kernel = procfs.socket_memory(rig.server.port, ports)
+                kernel_kib = kernel.server_bytes / 1024 / stalled
                 if process_kib + kernel_kib > worst_kib:
                     worst_kib, worst_process_kib, worst_kernel_kib = process_kib + kernel_kib, process_kib, kernel_kib
             self._note(who, running.end(), rig.shape)
         self._add(
             who, ROOM, p99_ratio=beside.p99_ms / alone.p99_ms, p99_ms_without=alone.p99_ms, p99_ms_with=beside.p99_ms,
             kib_per_client=worst_kib, process_kib=worst_process_kib, kernel_kib=worst_kernel_kib,
+            closed_share=1 - kernel.open_at_server / stalled,
         )  # fmt: skip
 
     def _step(self, who: str, rig: Rig, rate: float, seconds: float) -> Step:

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -30,17 +31,26 @@ def pss_kib(pids: list[int]) -> int:
     return total
 
 
-def socket_bytes(server_port: int, client_ports: set[int]) -> tuple[int, int]:
-    """Kernel memory behind connections of `server_port` to these ports: (the server's ends, the clients' ends).
+@dataclass(frozen=True, slots=True)
+class SocketMemory:
+    """Kernel memory behind some connections, by end, and how many of them the server still holds open."""
+
+    server_bytes: int
+    client_bytes: int
+    open_at_server: int
+
+
+def socket_memory(server_port: int, client_ports: set[int]) -> SocketMemory:
+    """Of the connections of `server_port` to these ports.
 
     What ``ss -tm`` gives: queued for reading and writing, forward-allocated, options, backlog.
     """
     listing = subprocess.run(["ss", "-tmnHO"], capture_output=True, text=True, check=True).stdout
-    return parse_socket_bytes(listing, server_port, client_ports)
+    return parse_socket_memory(listing, server_port, client_ports)
 
 
-def parse_socket_bytes(listing: str, server_port: int, client_ports: set[int]) -> tuple[int, int]:
-    server_bytes = client_bytes = 0
+def parse_socket_memory(listing: str, server_port: int, client_ports: set[int]) -> SocketMemory:
+    server_bytes = client_bytes = open_at_server = 0
     for line in listing.splitlines():
         columns = line.split()
         memory = _SKMEM.search(line)
@@ -50,9 +60,10 @@ def parse_socket_bytes(listing: str, server_port: int, client_ports: set[int]) -
         size = sum(map(int, memory.groups()))
         if local == server_port and peer in client_ports:
             server_bytes += size
+            open_at_server += columns[0] == "ESTAB"
         elif peer == server_port and local in client_ports:
             client_bytes += size
-    return server_bytes, client_bytes
+    return SocketMemory(server_bytes, client_bytes, open_at_server)
 
 
 def steal_ticks() -> int:

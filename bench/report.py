@@ -98,6 +98,7 @@ def _other_figures(sheet: Sheet) -> list[str]:
         ("others' p99 ms with them", STALLED, ROOM, "p99_ms_with"),
         ("a stalled reader's process memory, KiB", STALLED, ROOM, "process_kib"),
         ("a stalled reader's kernel memory, KiB", STALLED, ROOM, "kernel_kib"),
+        ("share of the stalled readers that was closed when its allowance was full", STALLED, ROOM, "closed_share"),
     ]
     lines = []
     for title, who, shape, figure in wanted:

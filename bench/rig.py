@@ -33,11 +33,11 @@ from bench.servers.started import HOST, Started
 PAYLOAD_BYTES = 128
 P99_MS_MAX = 500.0
 QUIET_S = 1.0
-SETTLE_DEADLINE_S = 15.0
+SETTLE_DEADLINE_S = 8.0
 ANSWER_WAIT_S = 3.0
 LEAD_S = 0.05
 # Long enough for the collections and reports that follow a crowd's arrival.
-REST_S = 1.5
+REST_S = 1.0
 _NEVER = 2**53
 
 
@@ -150,7 +150,7 @@ class Rig:
         return Arrival(measured, cpu_s, kib_each)
 
     def refill(self) -> None:
-        """After the server has closed somebody: everyone leaves and comes again, so that the next step has a whole room."""
+        """After too much: everyone leaves and comes again, so that the next step has whole rooms and no backlog."""
         self._load.order(Close(), Done)
         self._speak.order(Close(), Done)
         time.sleep(self._rest_s)

@@ -4,11 +4,12 @@
 class RateSearch:
     """Asks for rates, is told whether each held, and narrows down.
 
-    Bounded in steps; `best` is the highest rate that held, None if none did.
+    Bounded in steps, and below by `lowest`; `best` is the highest rate that held, None if none did.
     """
 
-    def __init__(self, first: float, steps_max: int, ratio_enough: float = 1.12) -> None:
+    def __init__(self, first: float, steps_max: int, *, lowest: float = 1.0, ratio_enough: float = 1.12) -> None:
         """Ends when the lowest failure is at most `ratio_enough` above the best."""
+        self._lowest = lowest
         self._next = first
         self._steps_left = steps_max
         self._ratio_enough = ratio_enough
@@ -17,7 +18,7 @@ class RateSearch:
 
     def next_rate(self) -> float | None:
         """The rate to try now; None when the search has ended."""
-        if self._steps_left == 0:
+        if self._steps_left == 0 or self._next < self._lowest:
             return None
         if self.best is not None and self._failed is not None and self._failed <= self.best * self._ratio_enough:
             return None

@@ -2,7 +2,7 @@
 
 import os
 
-from bench.procfs import cpu_seconds, parse_socket_bytes, pss_kib, steal_ticks
+from bench.procfs import SocketMemory, cpu_seconds, parse_socket_memory, pss_kib, steal_ticks
 
 LISTING = """\
 ESTAB 0      1310   127.0.0.1:8001  127.0.0.1:40001 skmem:(r0,rb131072,t0,tb65536,f1792,w12544,o0,bl0,d0)
@@ -12,9 +12,9 @@ ESTAB 0      0      127.0.0.1:8001  127.0.0.1:40002 skmem:(r0,rb131072,t0,tb6553
 
 
 def test_socket_memory_is_summed_by_end_and_port() -> None:
-    assert parse_socket_bytes(LISTING, 8001, {40001}) == (14336, 2304)
-    assert parse_socket_bytes(LISTING, 8001, {40001, 40002}) == (18432, 2304)
-    assert parse_socket_bytes(LISTING, 9000, {40001}) == (0, 0)
+    assert parse_socket_memory(LISTING, 8001, {40001}) == SocketMemory(14336, 2304, 1)
+    assert parse_socket_memory(LISTING, 8001, {40001, 40002}) == SocketMemory(18432, 2304, 2)
+    assert parse_socket_memory(LISTING, 9000, {40001}) == SocketMemory(0, 0, 0)
 
 
 def test_our_own_process_uses_cpu_and_memory() -> None:

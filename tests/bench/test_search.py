@@ -7,7 +7,7 @@ from bench.search import RateSearch
 
 
 def search(first: float, holds_up_to: float, steps_max: int = 100) -> tuple[float | None, int]:
-    found = RateSearch(first, steps_max)
+    found = RateSearch(first, steps_max, lowest=0.25)
     steps = 0
     while (rate := found.next_rate()) is not None:
         found.tell(rate <= holds_up_to)
@@ -25,6 +25,10 @@ def test_the_highest_rate_is_found_within_an_eighth(first: float, holds_up_to: f
 
 def test_steps_are_bounded_even_when_nothing_holds() -> None:
     assert search(100.0, 0.0, steps_max=5) == (None, 5)
+
+
+def test_a_rate_too_low_to_measure_is_not_asked_for() -> None:
+    assert search(1.0, 0.0) == (None, 3)
 
 
 def test_steps_are_bounded_even_when_everything_holds() -> None:
