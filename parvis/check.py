@@ -84,6 +84,8 @@ def _examine_directory(directory: Path, holder: str | None) -> Iterator[Finding]
         yield Finding("bad", f"data directory {directory} is a file", ExitCode.DATA)
     elif not os.access(directory, os.W_OK | os.X_OK):
         yield Finding("bad", f"data directory {directory} cannot be written by this user", ExitCode.DATA)
+    elif directory.stat().st_mode & 0o077:
+        yield Finding("note", f"data directory {directory} is open to others; chmod 700 {directory}")
     else:
         yield Finding("ok", f"data directory {directory}")
 

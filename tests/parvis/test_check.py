@@ -65,6 +65,11 @@ def test_a_key_that_others_can_read_is_noted(tmp_path: Path) -> None:
     assert found(settings_for(tmp_path)) == [("note", ExitCode.OK)]
 
 
+def test_a_directory_that_others_can_look_into_is_noted(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert found(settings_for(tmp_path)) == [("note", ExitCode.OK)]
+
+
 def test_a_journal_in_memory_is_noted(tmp_path: Path) -> None:
     assert found(settings_for(tmp_path, journal=JournalSettings(kind="memory"))) == [("note", ExitCode.OK)]
 
