@@ -1,8 +1,9 @@
 """The project's own tree, as the house tests read it: packages, files, imports."""
 
 import ast
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ FLOORS: Final = {
 }
 
 # What is generated or private to one machine, and never looked at.
-_NOT_OURS: Final = {".git", ".venv", "build", "dist", "parvis-data", "__pycache__", "node_modules"}
+_NOT_OURS: Final = {"build", "dist", "parvis-data", "__pycache__", "node_modules"}
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,18 @@ class Import:
         return self.module.partition(".")[0]
 
 
-def our_files() -> Iterator[Path]:
-    """Every file of the project itself, relative to its root."""
-    for path in sorted(ROOT.rglob("*")):
-        relative = path.relative_to(ROOT)
-        parts = relative.parts
-        hidden = any(part.startswith(".") and part != ".ci" for part in parts)
-        if path.is_file() and not hidden and not _NOT_OURS & set(parts) and not any(part.endswith(".egg-info") for part in parts):
-            yield relative
+@cache
+def our_files() -> tuple[Path, ...]:
+    """Every file of the project itself, relative to its root, in order."""
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if _is_ours(name)]
+        found += [Path(folder, name).relative_to(ROOT) for name in names if not name.startswith(".")]
+    return tuple(sorted(found))
+
+
+def _is_ours(folder: str) -> bool:
+    return folder == ".ci" or not (folder.startswith(".") or folder in _NOT_OURS or folder.endswith(".egg-info"))
 
 
 def packages() -> list[str]:
@@ -58,6 +63,7 @@ def package_files() -> list[Path]:
     return [path for path in our_files() if path.parts[0] in FLOORS and path.suffix == ".py"]
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text(), filename=str(path))
 
