@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import h11
 import trio
 from trio_websocket import (
     ConnectionClosed,
@@ -26,6 +27,7 @@ from wire.client_codec import Form, decode_server_message, encode, is_unknown_se
 from wire.client_messages import AnyServerMessage, ClientMessage, Event, Page
 from wire.codes import CloseCode
 from wire.errors import PeerError
+from wire.frames import OPCODE_CLOSE
 from wire.limits import (
     CLIENT_OUTGOING_MESSAGES_MAX,
     CLOSE_GRACE_S,
@@ -40,6 +42,9 @@ _ABNORMAL = 1006
 # Received messages that wait inside trio-websocket; beyond it TCP holds the gateway back.
 _QUEUED_MESSAGES_MAX = 16
 _RECEIVE_BYTES = 64 * 1024
+_CLOSE_FRAME_START = bytes((0x80 | OPCODE_CLOSE,))
+# What trio-websocket says of a message beyond our own bound, as if the server had closed with 1009.
+_TOO_LARGE = f"Exceeded maximum message size: {SERVER_MESSAGE_BYTES_MAX} bytes"
 
 
 class Hooks(Protocol):
@@ -82,7 +87,7 @@ class Connection:
         self._goodbye: tuple[int, str] | None = None
         self._wake_writer = trio.Event()
         self._scope = trio.CancelScope()
-        self._stream: trio.abc.Stream | None = None
+        self._stream: _WatchedStream | None = None
         self._is_open = False
         self._end = (_ABNORMAL, "the connection was lost")
 
@@ -125,12 +130,14 @@ class Connection:
                 assert isinstance(rejection, ConnectionRejected)
                 failure = f"the server answered {rejection.status_code}"
                 retry_after_s = _retry_after_s(rejection)
-            # UnicodeDecodeError: wsproto reads header bytes as ASCII.  ConnectionClosed: a send met a dead stream.
+            # UnicodeDecodeError: wsproto reads header bytes as ASCII.  h11: it answers what is no HTTP, which a client
+            # may not.  ConnectionClosed: a send met a dead stream.
             except* (
                 OSError,
                 HandshakeError,
                 ConnectionClosed,
                 ProtocolError,
+                h11.ProtocolError,
                 UnicodeDecodeError,
                 trio.BrokenResourceError,
                 trio.ClosedResourceError,
@@ -148,10 +155,10 @@ class Connection:
     async def _open(self, nursery: trio.Nursery) -> WebSocketConnection:
         """Dial and shake hands.  Has no deadline of its own: the session counts and calls `close`."""
         parts = urlsplit(self._url)
-        self._stream = await self._dial(self._url)
+        self._stream = _WatchedStream(await self._dial(self._url))
         websocket = await wrap_client_stream(
             nursery,
-            _Handshaken(self._stream),  # type: ignore[arg-type]  # typed as a socket's, used as any stream
+            self._stream,  # type: ignore[arg-type]  # typed as a socket's, used as any stream
             parts.netloc,
             parts.path or "/",
             subprotocols=[self._form.value],
@@ -169,7 +176,9 @@ class Connection:
                 data = await websocket.get_message()
             except ConnectionClosed as closed:
                 if closed.reason is not None:
-                    self._end = (closed.reason.code, closed.reason.reason or "")
+                    reason = closed.reason.reason or ""
+                    is_servers = self._stream is not None and self._stream.has_said_goodbye and reason != _TOO_LARGE
+                    self._end = (closed.reason.code if is_servers else _ABNORMAL, reason)
                 return
             self._hand_over(data)
 
@@ -201,10 +210,16 @@ class Connection:
         connection_scope.cancel()
 
 
-class _Handshaken(trio.abc.Stream):
-    """A stream whose end before the server's answer is an error: trio-websocket would wait for ever."""
+class _WatchedStream(trio.abc.Stream):
+    """The stream under trio-websocket, watched for two things that it does not tell.
+
+    Its end before the server's answer is an error here: trio-websocket would wait for ever.
+    And whether a close frame was answered: what trio-websocket itself finds wrong with the
+    server's frames looks like a close by the server, with a code that would mean stop.
+    """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
+        self.has_said_goodbye = False
         self._stream = stream
         self._tail = b""
         self._is_answered = False
@@ -226,6 +241,9 @@ class _Handshaken(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        # One call for each frame, so the first byte is its kind.
+        if data[:1] == _CLOSE_FRAME_START:
+            self.has_said_goodbye = True
         await self._stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
