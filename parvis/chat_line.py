@@ -41,6 +41,8 @@ _CONTROLS = {
     "\x01": "home", "\x02": "left", "\x05": "end", "\x06": "right", "\x08": "backspace", "\x7f": "backspace", "\x0b": "cut_right",
     "\x0e": "down", "\x10": "up", "\x15": "cut_left", "\x17": "cut_word",
 }  # fmt: skip
+# The last is how the Linux console begins its function keys.
+_SEQUENCE_STARTS = ("[", "O", "[[")
 # A key's sequence is never longer; what is longer is not a key and is dropped.
 _SEQUENCE_CHARS_MAX = 8
 
@@ -106,7 +108,9 @@ class LineEditor:
         if sequence in _SEQUENCES:
             self._escape = None
             self._do(_SEQUENCES[sequence])
-        elif sequence not in "[O" and (sequence[0] not in "[O" or "@" <= char <= "~" or len(sequence) >= _SEQUENCE_CHARS_MAX):
+        elif sequence not in _SEQUENCE_STARTS and (
+            sequence[0] not in _SEQUENCE_STARTS or "@" <= char <= "~" or len(sequence) >= _SEQUENCE_CHARS_MAX
+        ):
             # A whole sequence of a key that means nothing here.
             self._escape = None
         else:
