@@ -14,8 +14,6 @@ LINES_MAX: Final = 400
 # Files without a test file of their own, each with the reason.
 _WITHOUT_MIRROR: Final = {
     "broker/effects.py": "types only",
-    "client/effects.py": "types only",
-    "client/updates.py": "types only",
     "broker/journal/protocol.py": "types and a Protocol only; tests/support holds its contract suite",
     "broker/verdicts.py": "types only",
     "client/effects.py": "types only",
