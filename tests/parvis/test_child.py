@@ -21,6 +21,8 @@ from runtime.schema import LogSettings
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What `python -m parvis` means to the child under test: a module of that name, written by each test."""
     (tmp_path / "parvis").mkdir()
+    # A package, not only a folder: an installed parvis would win over a folder.
+    (tmp_path / "parvis" / "__init__.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parvis.child, "RESTART_BASE_S", 0.001)
     monkeypatch.setattr(parvis.child, "LEAVE_SLACK_S", 0.0)

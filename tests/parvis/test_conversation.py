@@ -144,7 +144,7 @@ async def test_the_page_keeps_five_hundred_lines_and_the_readers_place(tmp_path:
             await say(cy, [f"line {n}" for n in range(100)])
             await on_a_thread(amelie.wait, lambda: amelie.lines()[-1:] == ["line 99"], "the first hundred")
             await on_a_thread(amelie.wait, lambda: amelie.scroll_gap() < 5, "it follows the newest line")
-            await on_a_thread(amelie.driver.execute_script, "document.getElementById('scroll').scrollTop = 100")
+            await on_a_thread(amelie.scroll_to, 100)
             await say(cy, [f"line {n}" for n in range(100, 130)])
             await on_a_thread(amelie.wait, lambda: amelie.lines()[-1:] == ["line 129"], "thirty more")
             assert await on_a_thread(amelie.text_of, "unread") == "30 new ↓"

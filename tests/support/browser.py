@@ -58,6 +58,14 @@ class Window:
         script = "const s = document.getElementById('scroll'); return s.scrollHeight - s.scrollTop - s.clientHeight"
         return float(self.driver.execute_script(script))
 
+    def scroll_to(self, top: int) -> None:
+        """Scroll up, and return when the page has been told: a browser says so with its next frame."""
+        self.driver.execute_async_script(
+            "const [top, done] = arguments; document.getElementById('scroll').scrollTop = top;"
+            "requestAnimationFrame(() => requestAnimationFrame(() => done()))",
+            top,
+        )
+
     def wait(self, holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
         WebDriverWait(self.driver, deadline_s, poll_frequency=0.05).until(
             lambda _: holds(), f"{what}; lines: {self.lines()}; state: {self.text_of('state')}"
