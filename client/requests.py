@@ -2,7 +2,9 @@
 
 A request is sent on one connection at a time.  When that connection ends it is sent
 again, unchanged, on the next: publishes carry their own id, so a second sending is
-answered with the first one's place, and everything else may be asked twice.
+answered with the first one's place, and everything else may be asked twice.  What was
+lost with its connection may have happened, so "later, please" to its second sending is no
+outcome: it is sent again until there is one, or time is up and it is unknown.
 Order within a room is kept: nothing overtakes a request that still waits on another
 connection.
 """
@@ -41,16 +43,26 @@ class Request:
     deadline: float
     answers: tuple[type, ...]
     sent_on: ConnectionId | None = None
-    was_sent: bool = False
-    draining: Refused | None = None
-    """A leaving gateway's "use the new connection": the outcome if there is never a new one."""
+    is_ambiguous: bool = False
+    """A connection ended before it answered: a refusal of the next sending says nothing of this one."""
+    send_after: float | None = None
+    """A gateway asked to wait until then."""
+    last_refusal: Refused | None = None
+    """Its "later" or "use the new connection": the outcome if nothing better comes in time."""
 
     def outcome_without_answer(self) -> Outcome:
-        """What is known when no answer came: a publish that was sent may have happened."""
+        """What is known when no answer came: a publish that is on its way, or was lost there, may have happened."""
         match self.message:
-            case (Publish(id=message_id) | Edit(id=message_id) | Delete(id=message_id)) if self.was_sent:
-                return Unknown(self.n, self.room, message_id)
-        return self.draining or refused(Refusal.UNAVAILABLE, self.n, self.room)
+            case Publish(id=message_id) | Edit(id=message_id) | Delete(id=message_id):
+                if self.is_ambiguous or self.sent_on is not None:
+                    return Unknown(self.n, self.room, message_id)
+        return self.last_refusal or refused(Refusal.UNAVAILABLE, self.n, self.room)
+
+    def put_off(self, refusal: Refused, until: float | None) -> None:
+        """It was not carried out this time: send it again, after `until` or on the next connection."""
+        self.sent_on = None
+        self.send_after = until
+        self.last_refusal = refusal
 
 
 def refused(refusal: Refusal, n: int = 0, room: str = "", message_id: str = "") -> Refused:
@@ -100,8 +112,18 @@ class Requests:
             del self._waiting[request.n]
         return expired
 
-    def deadline(self) -> float | None:
-        return min((request.deadline for request in self._waiting.values()), default=None)
+    def take_due(self, now: float) -> None:
+        """Those that a gateway asked to wait have waited."""
+        for request in self._waiting.values():
+            if request.send_after is not None and request.send_after <= now:
+                request.send_after = None
+
+    def deadlines(self) -> list[float]:
+        """The next moment of each request: its own next sending, or its end."""
+        return [
+            request.deadline if request.send_after is None else min(request.deadline, request.send_after)
+            for request in self._waiting.values()
+        ]
 
     def find(self, kind: type[ClientMessage], room: str) -> Request | None:
         """The waiting request of that kind for that room."""
@@ -115,6 +137,7 @@ class Requests:
         for request in self._waiting.values():
             if request.sent_on == connection:
                 request.sent_on = None
+                request.is_ambiguous = True
 
     def wait_on(self, connection: ConnectionId) -> bool:
         """Whether any request still expects its answer from that connection."""
@@ -128,7 +151,7 @@ class Requests:
             if request.sent_on is not None:
                 if request.sent_on != connection and request.room:
                     held_rooms.add(request.room)
-            elif request.room in held_rooms or not may_send(request):
+            elif request.room in held_rooms or request.send_after is not None or not may_send(request):
                 held_rooms.add(request.room)
             else:
                 ready.append(request)

@@ -172,9 +172,7 @@ class Session:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do; earlier calls do no harm."""
-        times = [*self._lifeline.deadlines(), *self.rooms.deadlines()]
-        asked = self._requests.deadline()
-        return min(times if asked is None else [*times, asked], default=None)
+        return min([*self._lifeline.deadlines(), *self.rooms.deadlines(), *self._requests.deadlines()], default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
@@ -192,6 +190,7 @@ class Session:
         if self._lifeline.current is not None:
             for room in self.rooms.take_due(now):
                 self._ask_to_join(self._lifeline.current, room)
+        self._requests.take_due(now)
         self._send_waiting()
         self._retire(now)
         return self._take_effects()
@@ -247,7 +246,6 @@ class Session:
             return
         for request in self._requests.sendable(conn.id, self._may_send):
             request.sent_on = conn.id
-            request.was_sent = True
             if isinstance(request.message, Join):
                 conn.joins[request.n] = request.room
             self._send(conn, request.message)
@@ -274,7 +272,9 @@ class Session:
         elif isinstance(outcome, Refused) and outcome.code == Refusal.DRAINING.kind.code and conn.leave_by is not None:
             # It was not carried out: the successor gets it, with the same id.
             conn.is_draining = True
-            request.sent_on, request.was_sent, request.draining = None, False, outcome
+            request.put_off(outcome, None)
+        elif isinstance(outcome, Refused) and outcome.temporary and request.is_ambiguous:
+            request.put_off(outcome, now + outcome.retry_after_ms / 1000 + self._rng.uniform(0, RECONNECT_BASE_S))
         else:
             self._settle(request, outcome)
 

@@ -30,6 +30,7 @@ def test_what_was_sent_waits_and_is_sent_again_when_its_connection_is_over() -> 
     assert requests.sendable(ONE, anything) == []
     assert requests.wait_on(ONE)
     requests.release(ONE)
+    assert all(request.is_ambiguous for request in requests.sendable(TWO, anything))
     assert [request.n for request in requests.sendable(TWO, anything)] == [1, 2]
 
 
@@ -50,13 +51,27 @@ def test_what_may_not_be_sent_yet_holds_those_behind_it() -> None:
     assert requests.sendable(ONE, lambda request: request.n == 2) == []
 
 
+def test_a_request_that_was_put_off_is_sent_when_its_time_has_come_and_holds_its_room() -> None:
+    requests = Requests()
+    requests.add(publish(1))
+    requests.add(publish(2))
+    first = requests.get(1)
+    assert first is not None
+    first.put_off(Refused(1, "too_fast", "slow", True, 200), 5.0)
+    assert requests.deadlines() == [5.0, 30.0]
+    requests.take_due(4.9)
+    assert requests.sendable(ONE, anything) == []
+    requests.take_due(5.0)
+    assert [request.n for request in requests.sendable(ONE, anything)] == [1, 2]
+
+
 def test_requests_expire_once() -> None:
     requests = Requests()
     requests.add(publish(1))
-    assert requests.deadline() == 30.0
+    assert requests.deadlines() == [30.0]
     assert requests.take_expired(29.9) == []
     assert [request.n for request in requests.take_expired(30.0)] == [1]
-    assert requests.deadline() is None
+    assert requests.deadlines() == []
     assert len(requests) == 0
 
 
@@ -66,13 +81,18 @@ def test_only_a_publish_that_was_sent_is_unknown(message: ClientMessage) -> None
     never_sent = request.outcome_without_answer()
     assert isinstance(never_sent, Refused)
     assert never_sent.temporary
-    request.was_sent = True
+    request.sent_on = ONE
+    assert request.outcome_without_answer() == Unknown(1, ROOM, "m")
+    later = Refused(1, "busy", "later", True)
+    request.put_off(later, 5.0)
+    assert request.outcome_without_answer() == later
+    request.is_ambiguous = True
     assert request.outcome_without_answer() == Unknown(1, ROOM, "m")
 
 
 @pytest.mark.parametrize("message", [Rename(1, "Ada"), Leave(1, ROOM), History(1, ROOM)])
 def test_what_can_be_asked_twice_is_refused_as_unavailable(message: ClientMessage) -> None:
-    request = Request(1, ROOM, message, 30.0, (Refused,), was_sent=True)
+    request = Request(1, ROOM, message, 30.0, (Refused,), ONE, is_ambiguous=True)
     outcome = request.outcome_without_answer()
     assert isinstance(outcome, Refused)
     assert outcome.code == "unavailable"

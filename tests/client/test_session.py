@@ -176,6 +176,8 @@ class World:
                 queue.append(Left(n, ROOM))
             case Publish(n=n) if connection not in self.members:
                 queue.append(Refused(n, "not_joined", "Join the room first."))
+            case Publish(n=n) if self.rng.random() < 0.2:
+                queue.append(Refused(n, "too_fast", "Slow down.", True, 200))
             case Publish(n=n, id=message_id):
                 is_known = message_id in self.ids
                 if not is_known:
@@ -264,7 +266,7 @@ def test_every_publish_has_one_outcome_and_is_in_the_log_at_most_once(seed: int,
             assert world.log[outcome.offset - 1].id == message_id
         elif isinstance(outcome, Refused):
             assert message_id not in in_log
-            assert outcome.code == "unavailable", "a publish waits until its room is entered"
+            assert outcome.code in {"unavailable", "too_fast"}, "a publish waits until its room is entered"
         else:
             assert isinstance(outcome, Unknown)
 
