@@ -165,7 +165,8 @@ class SimListener:
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            del self._fabric.listeners[self.port]
+            if self._fabric.listeners.get(self.port) is self:
+                del self._fabric.listeners[self.port]
             for transport in self._waiting:
                 transport.abort()
             self._news.unpark_all()
@@ -260,6 +261,14 @@ class SimNetwork:
             for owner, end in zip((connection.near, connection.far), connection.ends, strict=True):
                 if owner == name:
                     end.close()
+
+    def strand(self, name: str) -> None:
+        """A machine that lost its network: its connections break, its ports can be another's, and it runs on."""
+        for port in [port for port, each in self.listeners.items() if each.node == name]:
+            del self.listeners[port]
+        for connection in list(self.connections.values()):
+            if name in (connection.near, connection.far):
+                connection.cut()
 
     def heal(self) -> None:
         """Lift every stall and refusal that would have ended.  What was cut or pulled stays so."""
