@@ -9,12 +9,12 @@ from rich.text import Text
 
 from client.client import Client, connect
 from client.connection import Dial, dial
-from client.updates import HistoryPage, Update
+from client.updates import HistoryPage, PublishOutcome, Update
 from parvis.chat_terminal import Screen, open_screen
 from parvis.chat_transcript import Transcript, refusal_line, safe
 from runtime.lifecycle import ExitCode
 from wire.client_codec import Form
-from wire.client_messages import Ack, Event, Refused
+from wire.client_messages import Ack, Event, Refused, Reset, Skipped
 from wire.codes import CloseCode
 from wire.names import parse_room
 
@@ -86,6 +86,8 @@ class _Conversation:
         self._transcript = Transcript(room)
         self._is_any_refused = False
         self._last_said = 0
+        """The offset of what this person did last; their script ends when it was shown."""
+        self._shown = 0
         self._seen = trio.Event()
 
     async def run(self) -> int:
@@ -108,8 +110,10 @@ class _Conversation:
         lines = self._transcript.lines_of(update)
         self._screen.prompt(self._prompt())
         self._screen.show(lines)
-        if isinstance(update, Event):
-            self._seen.set()
+        match update:
+            case Event(offset=offset) | Skipped(last=offset) | Reset(offset=offset):
+                self._shown = offset
+                self._seen.set()
 
     def _prompt(self) -> str:
         state = f"{self._transcript.present or '?'} here" if self._transcript.is_connected else "not connected"
@@ -141,7 +145,7 @@ class _Conversation:
 
     async def _see_last_words(self) -> None:
         with trio.move_on_after(_LAST_WORDS_S):
-            while (position := self._client.position(self._room)) is None or position.offset < self._last_said:
+            while self._shown < self._last_said:
                 self._seen = trio.Event()
                 await self._seen.wait()
 
@@ -174,10 +178,13 @@ class _Conversation:
             if self._screen.is_interactive or not (isinstance(outcome, Refused) and outcome.temporary):
                 break
             await trio.sleep(max(0.1, outcome.retry_after_ms / 1000))
+        self._conclude(outcome, "message")
+
+    def _conclude(self, outcome: PublishOutcome, what: str) -> None:
         if isinstance(outcome, Ack):
             self._last_said = outcome.offset
         else:
-            self._complain(refusal_line(outcome, "message"))
+            self._complain(refusal_line(outcome, what))
 
     async def _edit(self, rest: str) -> None:
         number, _, text = rest.strip().partition(" ")
@@ -185,18 +192,14 @@ class _Conversation:
         if target is None or not text.strip():
             self._complain(Text("! say which message and the new text: /edit 12 what I meant", style="red"))
             return
-        outcome = await self._client.edit(self._room, target, text)
-        if not isinstance(outcome, Ack):
-            self._complain(refusal_line(outcome, "edit"))
+        self._conclude(await self._client.edit(self._room, target, text), "edit")
 
     async def _delete(self, rest: str) -> None:
         target = _number(rest.strip())
         if target is None:
             self._complain(Text("! say which message: /delete 12", style="red"))
             return
-        outcome = await self._client.delete(self._room, target)
-        if not isinstance(outcome, Ack):
-            self._complain(refusal_line(outcome, "removal"))
+        self._conclude(await self._client.delete(self._room, target), "removal")
 
     async def _rename(self, rest: str) -> None:
         outcome = await self._client.rename(rest)
