@@ -38,22 +38,28 @@ _STRIDE = 32
 class Pass:
     """One walk over a feed's members, carrying the stream from `start` to `end` and the signals of the moment."""
 
-    __slots__ = ("_buffer", "_end", "_feed", "_form", "_index", "_legs", "_members", "_start", "_urgent")
+    __slots__ = ("_buffer", "_end", "_feed", "_from", "_index", "_legs", "_members", "_start", "_urgent")
 
     def __init__(self, feed: Feed, now: float) -> None:
         self._feed = feed
         self._start = feed.boundary
         ring = feed.ring
-        self._end = ring.reach(self._start, ring.head, PASS_BUFFER_BYTES_MAX)
-        feed.boundary = self._end
         urgent = feed.take_urgent()
+        if not ring.holds_after(self._start):
+            # Passes were slower than the room for as long as the ring reaches back: what it has
+            # forgotten cannot be sent any more, so everyone in step is told exactly which events.
+            urgent.append(feed.forgotten())
+        # Where the events of this pass begin: the start, or the oldest place that is still held.
+        self._from = max(self._start, ring.first - 1)
+        self._end = ring.reach(self._from, ring.head, PASS_BUFFER_BYTES_MAX)
+        feed.boundary = self._end
         count = feed.take_count(now)
         self._legs: list[tuple[list[Membership], bytes, bytes]] = []
         for form in Form:
             members = feed.snapshot(form)
             if members:
                 must = b"".join(framed(message, form) for message in urgent)
-                events = ring.joined(form, self._start, self._end) if self._end > self._start else b""
+                events = ring.joined(form, self._from, self._end) if self._end > self._from else b""
                 buffer = must + events if must else events
                 if count is not None:
                     buffer += framed(count, form)
@@ -70,14 +76,14 @@ class Pass:
                 stride = members[self._index : self._index + _STRIDE]
                 self._index += len(stride)
                 taken = self._offer(stride, buffer, must)
-                counters.deliveries += taken * (self._end - self._start)
+                counters.deliveries += taken * (self._end - self._from)
                 counters.bytes_out += taken * len(buffer)
                 if clock() >= until and self._index < count:
                     return False
             self._legs.pop()
             self._index = 0
-        if self._end > self._start and self._feed.ring.holds_after(self._start):
-            counters.delivery_seconds.observe(clock() - self._feed.ring.arrived(self._start + 1))
+        if self._end > self._from and self._feed.ring.holds_after(self._from):
+            counters.delivery_seconds.observe(clock() - self._feed.ring.arrived(self._from + 1))
         return True
 
     def _offer(self, members: list[Membership], buffer: bytes, must: bytes) -> int:
@@ -217,7 +223,8 @@ class PassScheduler:
         """Whether a crowd's pass may have to wait: not for what is urgent, nor for a buffer that is full already."""
         if not self._window_s or feed.urgent or feed.member_count() < self._window_members_min:
             return False
-        return feed.ring.bytes_between(feed.boundary, feed.ring.head) < PASS_BUFFER_BYTES_MAX
+        ring = feed.ring
+        return ring.holds_after(feed.boundary) and ring.bytes_between(feed.boundary, ring.head) < PASS_BUFFER_BYTES_MAX
 
     def _hold(self, feed: Feed, due: float) -> None:
         self._serial += 1

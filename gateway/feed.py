@@ -110,8 +110,8 @@ class Feed:
 
     @property
     def is_joinable(self) -> bool:
-        """Whether a join can be answered: attached once, and the last mark has been passed on."""
-        return self.state in (FeedState.LIVE, FeedState.DETACHED) and self.boundary >= self.ring.run_start - 1
+        """Whether a join can be answered: attached once, the last mark passed on, and nothing forgotten before it was."""
+        return self.state in (FeedState.LIVE, FeedState.DETACHED) and self.boundary >= self.ring.oldest_cursor()
 
     # --- FeedPort: what the router tells -------------------------------------------------------
 
@@ -197,6 +197,15 @@ class Feed:
             self.is_stale = True
             self.urgent.append(Stale(self.room, True))
             self._wake()
+
+    def forgotten(self) -> Reset | Skipped:
+        """What the ring has forgotten before any pass could carry it, for everyone in step."""
+        ring = self.ring
+        oldest = ring.oldest_cursor()
+        if self.boundary < ring.run_start - 1:
+            # A mark is among it: all that a reader can be told is where this log goes on.
+            return Reset(self.room, self.epoch, ring.offset_of(oldest))
+        return Skipped(self.room, ring.offset_of(self.boundary) + 1, ring.offset_of(oldest))
 
     def has_news(self) -> bool:
         """Whether a pass has anything to carry, a due head count included."""

@@ -157,6 +157,7 @@ class Ring:
 
     def joined(self, form: Form, cursor: int, end: int) -> bytes:
         """All frames after `cursor` up to `end` as one buffer."""
+        assert self.holds_after(cursor), "what is forgotten is told as skipped, never sent as something else"
         if end - cursor == 1:
             return self._framed(form, end)
         key = (form, cursor, end)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.client import Client
 from gateway.fanout import Pass, PassScheduler
-from gateway.feed import Feed
+from gateway.feed import Feed, framed
 from runtime.metrics import GatewayCounters
 from tests.support.gateway_fakes import ROOM, FakeGateway, FakeTransport, attached, batch, make_client, node_frames
 from wire.client_codec import Form
-from wire.client_messages import Count
+from wire.client_messages import Count, Reset, Skipped
 from wire.limits import OUTBOX_BEHIND_BYTES_MAX, PASS_BUFFER_BYTES_MAX
 from wire.node_messages import HideFrames, Sum
 
@@ -133,6 +133,36 @@ def test_a_reader_that_never_reads_is_told_to_resume_and_costs_no_copies() -> No
         assert stalled.client.outbox is None or stalled.client.outbox.bytes_held <= PASS_BUFFER_BYTES_MAX
     assert owner.slow == [stalled.client]
     assert bytes(healthy.transport.received) == healthy.expected(feed, feed.ring.head)
+
+
+def test_what_the_ring_forgot_before_a_pass_could_carry_it_is_announced_exactly() -> None:
+    """Found by the benchmark's overload steps: readers in step lost events without a word."""
+    owner = FakeGateway()
+    feed = live_feed(owner)
+    reader = Reader(owner, feed, Form.MSGPACK, 10**9)
+    feed.on_batch(batch(4, 403, "x" * 4000))
+    oldest = feed.ring.offset_of(feed.ring.oldest_cursor())
+    assert oldest > 3, "the ring has forgotten what was never passed on"
+    assert not feed.is_joinable, "who joins now would be placed before what is held"
+    walk(feed)
+    assert feed.is_joinable
+    received = bytes(reader.transport.received)
+    announced = framed(Skipped(ROOM, 4, oldest), Form.MSGPACK)
+    assert received.startswith(announced)
+    sent = feed.ring.joined(Form.MSGPACK, feed.ring.first - 1, feed.ring.head)
+    assert received == announced + sent
+    assert reader.membership.step == feed.boundary
+
+
+def test_a_reset_that_was_forgotten_with_the_rest_is_told_again() -> None:
+    owner = FakeGateway()
+    feed = live_feed(owner)
+    reader = Reader(owner, feed, Form.MSGPACK, 10**9)
+    feed.on_attached(attached(1, 0, epoch="e2", reason="epoch"))
+    feed.on_batch(batch(1, 400, "x" * 4000))
+    oldest = feed.ring.offset_of(feed.ring.oldest_cursor())
+    walk(feed)
+    assert bytes(reader.transport.received).startswith(framed(Reset(ROOM, "e2", oldest), Form.MSGPACK))
 
 
 def test_a_dead_connection_is_reported_and_the_pass_goes_on() -> None:
