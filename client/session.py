@@ -172,7 +172,9 @@ class Session:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do; earlier calls do no harm."""
-        return min([*self._lifeline.deadlines(), *self.rooms.deadlines(), *self._requests.deadlines()], default=None)
+        # Without a connection no room is asked for again: the hello of the next one enters them all.
+        rooms = self.rooms.deadlines() if self._lifeline.current is not None else []
+        return min([*self._lifeline.deadlines(), *rooms, *self._requests.deadlines()], default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""

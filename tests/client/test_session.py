@@ -312,6 +312,24 @@ def test_a_join_that_is_refused_is_forgotten() -> None:
     assert session.rooms.get("square/more") is None
 
 
+def test_a_room_to_be_entered_later_is_no_deadline_while_there_is_no_connection() -> None:
+    # Found by the simulation (seed 9): the deadline passed, no tick could meet it, and the client's timer span.
+    session, _ = opened_session()
+    session.closed(ONE, 1006, "", 0.0)
+    session.tick(2.0)
+    session.opened(TWO)
+    later = Refused(0, "unavailable", "no", True, 1000)
+    session.received(TWO, Welcome(1, "g", "s", "g", "me", "Ada", 25_000, [later]), 2.0)
+    session.closed(TWO, 1006, "", 2.1)
+    for _ in range(3):
+        deadline = session.next_deadline()
+        assert deadline is not None
+        session.tick(deadline)
+        after = session.next_deadline()
+        assert after is not None
+        assert after > deadline
+
+
 def test_a_room_left_while_it_was_being_entered_is_left_behind_its_answer() -> None:
     session, _ = opened_session()
     n = session.number()
