@@ -10,13 +10,16 @@ PY := $(VENV)/bin/python
 PYTHON ?=
 # What `make run` hands on, for instance ARGS="--gateways 2 --shards 2".
 ARGS ?=
+# How many seeds `make sim` runs, and from which on.
+SEEDS ?= 200
+FIRST ?= 0
 
 # The shell that calls make may stand in another environment: none of it is ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
 unexport MYPYPATH PYTEST_ADDOPTS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs clean renew
+.PHONY: help run test check sim bench docs clean renew
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -33,6 +36,9 @@ check: $(VENV)/.installed-dev ## ruff, mypy --strict and the house tests: under 
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest tests/house
+
+sim: $(VENV)/.installed-dev ## run a simulated cluster under many seeds (SEEDS=200 FIRST=0): tests/sim/README.md
+	$(PY) -m tests.sim.replay --seeds $(SEEDS) --first $(FIRST)
 
 bench: $(VENV)/.installed-dev ## measure this machine and print the figures; exit 1 when one that is asked for is missed
 	$(PY) -m bench.run

@@ -4,15 +4,13 @@ from random import Random
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from runtime.offload import OffloadTimeout
 from tests.support.sim_lane import LanePace, SimLane
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
-
-async def test_jobs_take_time_and_run_in_order(nursery: trio.Nursery) -> None:
+async def test_jobs_take_time_and_run_in_order(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     lane = SimLane("lane", Random(1), LanePace(usual_s=(0.5, 1.0)))
     nursery.start_soon(lane.run)
     done: list[int] = []
@@ -24,7 +22,7 @@ async def test_jobs_take_time_and_run_in_order(nursery: trio.Nursery) -> None:
     assert trio.current_time() >= 3.0
 
 
-async def test_an_answer_and_an_error_come_back(nursery: trio.Nursery) -> None:
+async def test_an_answer_and_an_error_come_back(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     lane = SimLane("lane", Random(1), LanePace())
     nursery.start_soon(lane.run)
     assert await lane(lambda: 7, deadline_s=1.0) == 7
@@ -32,7 +30,7 @@ async def test_an_answer_and_an_error_come_back(nursery: trio.Nursery) -> None:
         await lane(lambda: 1 // 0, deadline_s=1.0)
 
 
-async def test_a_deadline_ends_the_waiting_and_the_effect_comes_all_the_same(nursery: trio.Nursery) -> None:
+async def test_a_deadline_ends_the_waiting_and_the_effect_still_comes(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     lane = SimLane("lane", Random(1), LanePace(usual_s=(2.0, 2.0)))
     nursery.start_soon(lane.run)
     done: list[int] = []
@@ -43,7 +41,7 @@ async def test_a_deadline_ends_the_waiting_and_the_effect_comes_all_the_same(nur
     assert done == [1, 2]
 
 
-async def test_a_cancelled_waiter_does_not_stop_the_effect(nursery: trio.Nursery) -> None:
+async def test_a_cancelled_waiter_does_not_stop_the_effect(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     lane = SimLane("lane", Random(1), LanePace(usual_s=(2.0, 2.0)))
     nursery.start_soon(lane.run)
     done: list[int] = []
@@ -62,12 +60,12 @@ def test_what_was_under_way_when_the_node_died_happens_by_a_coin() -> None:
             async with trio.open_nursery() as node:
                 for number in range(3):
                     node.start_soon(lambda number=number: lane(lambda: done.append(number), deadline_s=None))
-                    await trio.testing.wait_all_tasks_blocked()
+                    await wait_all_tasks_blocked()
                 node.cancel_scope.cancel()
             lane.node_died()
         return done
 
-    fates = [trio.run(play, seed, clock=trio.testing.MockClock(autojump_threshold=0)) for seed in range(20)]
+    fates = [trio.run(play, seed, clock=MockClock(autojump_threshold=0)) for seed in range(20)]
     assert [] in fates
     assert [0] in fates
     assert [0, 1, 2] in fates

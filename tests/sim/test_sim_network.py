@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock
 
 from runtime.streams import recv_exactly, recv_some, send_all
 from runtime.transport import Network, Transport
@@ -15,12 +15,12 @@ from tests.support.transport_contract import TransportContract, accept_one, fill
 
 class TestSimNetwork(TransportContract):
     @pytest.fixture
-    def network(self, autojump_clock: trio.testing.MockClock) -> Network:
+    def network(self) -> Network:
         return SimNetwork(Random(1)).node("a")
 
 
 @pytest.fixture
-def fabric(autojump_clock: trio.testing.MockClock) -> SimNetwork:
+def fabric() -> SimNetwork:
     return SimNetwork(Random(7))
 
 
@@ -41,12 +41,12 @@ def test_the_same_seed_delays_the_same() -> None:
         return seen
 
     def play(seed: int) -> list[float]:
-        return trio.run(arrivals, seed, clock=trio.testing.MockClock(autojump_threshold=0))
+        return trio.run(arrivals, seed, clock=MockClock(autojump_threshold=0))
 
     assert play(3) == play(3) != play(4)
 
 
-async def test_a_cut_resets_both_ends_and_some_of_what_was_under_way_arrives(fabric: SimNetwork) -> None:
+async def test_a_cut_resets_both_ends_after_some_of_what_was_under_way(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     near, far = await connected(fabric)
     for letter in b"abcdefgh":
         near.try_send(bytes([letter]))
@@ -66,7 +66,7 @@ async def test_a_cut_resets_both_ends_and_some_of_what_was_under_way_arrives(fab
         await recv_some(near)
 
 
-async def test_a_stall_holds_everything_back_and_then_lets_it_through_in_order(fabric: SimNetwork) -> None:
+async def test_a_stall_holds_everything_back_and_keeps_the_order(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     near, far = await connected(fabric)
     began = trio.current_time()
     fabric.part("a", "b", began + 5)
@@ -77,7 +77,7 @@ async def test_a_stall_holds_everything_back_and_then_lets_it_through_in_order(f
     assert await recv_some(far) == b""
 
 
-async def test_a_pulled_cable_tells_nobody_that_the_other_end_has_closed(fabric: SimNetwork) -> None:
+async def test_a_pulled_cable_tells_nobody_that_the_other_end_has_closed(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     near, far = await connected(fabric)
     next(iter(fabric.connections.values())).stall(math.inf)
     near.close()
@@ -87,7 +87,7 @@ async def test_a_pulled_cable_tells_nobody_that_the_other_end_has_closed(fabric:
     assert far.try_send(b"into the void") == 13
 
 
-async def test_who_is_parted_cannot_connect_before_the_time(fabric: SimNetwork) -> None:
+async def test_who_is_parted_cannot_connect_before_the_time(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     listener = await fabric.node("b").listen("host", 0)
     until = trio.current_time() + 3
     fabric.part("b", "a", until)
@@ -97,7 +97,7 @@ async def test_who_is_parted_cannot_connect_before_the_time(fabric: SimNetwork) 
     assert trio.current_time() >= until
 
 
-async def test_a_refusing_port_refuses_for_its_time(fabric: SimNetwork) -> None:
+async def test_a_refusing_port_refuses_for_its_time(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     listener = await fabric.node("b").listen("host", 0)
     fabric.refuse(listener.port, trio.current_time() + 3)
     with pytest.raises(ConnectionRefusedError):
@@ -106,7 +106,7 @@ async def test_a_refusing_port_refuses_for_its_time(fabric: SimNetwork) -> None:
     await fabric.node("a").connect("host", listener.port)
 
 
-async def test_a_dead_node_lets_go_of_its_ports_and_connections(fabric: SimNetwork) -> None:
+async def test_a_dead_node_lets_go_of_its_ports_and_connections(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     near, far = await connected(fabric)
     port = next(iter(fabric.listeners))
     fabric.node_died("b")
@@ -117,7 +117,7 @@ async def test_a_dead_node_lets_go_of_its_ports_and_connections(fabric: SimNetwo
     far.close()
 
 
-async def test_unread_bytes_turn_a_close_into_a_reset(fabric: SimNetwork) -> None:
+async def test_unread_bytes_turn_a_close_into_a_reset(fabric: SimNetwork, autojump_clock: MockClock) -> None:
     near, far = await connected(fabric)
     await send_all(near, b"never read")
     await far.wait_readable()
@@ -126,7 +126,7 @@ async def test_unread_bytes_turn_a_close_into_a_reset(fabric: SimNetwork) -> Non
         await recv_some(near)
 
 
-async def test_sends_are_cut_when_the_weather_says_so(autojump_clock: trio.testing.MockClock) -> None:
+async def test_sends_are_cut_when_the_weather_says_so(autojump_clock: MockClock) -> None:
     near, far = await connected(SimNetwork(Random(1), Weather(cut_send_chance=1.0, buffer_bytes=(4096, 4096))))
     first = near.try_send(b"x" * 1000)
     assert 0 < first < 1000

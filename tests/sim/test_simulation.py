@@ -15,6 +15,7 @@ from broker.committer import Committer
 from broker.ids import KnownId, MessageIds
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
 from broker.journal.verdict import COMMITTED
+from client.session import Session
 from gateway.feed import Feed
 from gateway.joins import place_reader
 from shard_router.requests import PublishRequest
@@ -136,7 +137,7 @@ def test_a_shard_that_steps_down_for_a_late_claim_of_its_own_is_found(monkeypatc
         self._do(self._shard.on_slots_lost(slots))
 
     monkeypatch.setattr(Committer, "_claim_back", claim_back)
-    found = found_by_some_seed(Plan(faults=("strand_shard", "journal", "slow_store")))
+    found = found_by_some_seed(Plan(faults=("crash_unsure",), fault_pause_s=0.5))
     assert any("stuck" in line for line in found), found
 
 
@@ -147,3 +148,12 @@ def test_a_gateway_that_forgets_one_event_of_a_resume_is_found(monkeypatch: pyte
 
     monkeypatch.setattr("gateway.joins.place_reader", place)
     assert found_by_some_seed(Plan(faults=("cut", "crash_gateway", "stall")))
+
+
+def test_a_timer_that_spins_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def next_deadline(self: Session) -> float:
+        return min([*self._lifeline.deadlines(), *self.rooms.deadlines(), *self._requests.deadlines(), 7.0])
+
+    monkeypatch.setattr(Session, "next_deadline", next_deadline)
+    found = found_by_some_seed(Plan(faults=()))
+    assert any("time stands still" in line for line in found), found

@@ -120,18 +120,23 @@ class Nemesis:
         return self._stop_shard(self._strand)
 
     def crash_unsure(self) -> str:
-        """A shard dies, or is given up, while it finds out what became of a commit: its claim may land late."""
+        """Shards die, or are given up, while they find out what became of a commit: their claims may land late."""
         world, rng = self._world, self._rng
-        world.journal.fail("commit", rng.choice(_FAULTS), len(world.cluster.shards))
-        world.pace.slow_s, world.pace.slow_until = 2.0, trio.current_time() + 4.0
-        after_s = rng.uniform(0.5, 4.0)
+        fault = rng.choice(_FAULTS)
+        world.journal.fail("commit", fault)
+        world.pace.slow_s, world.pace.slow_until = 2.0, trio.current_time() + 6.0
 
-        async def crash_later() -> None:
-            await trio.sleep(after_s)
-            self._stop_shard(rng.choice((self._crash, self._strand)))
+        async def crash_in_doubt() -> None:
+            failed = world.journal.failed["commit"]
+            with trio.move_on_after(6.0):
+                while world.journal.failed["commit"] == failed:
+                    await trio.sleep(0.1)
+                await trio.sleep(rng.uniform(0.5, 3.0))
+                for _ in world.cluster.shards:
+                    self._stop_shard(rng.choice((self._crash, self._strand)))
 
-        self._restarts.start_soon(crash_later)
-        return f"after {after_s:.3f}"
+        self._restarts.start_soon(crash_in_doubt)
+        return f"when a commit has failed {fault.value} the write"
 
     def drain_shard(self) -> str:
         return self._stop_shard(self._drain)
@@ -148,6 +153,7 @@ class Nemesis:
             return ""
         name = self._rng.choice(here)
         away_s = self._rng.uniform(0.05, 5.0)
+        self.away[name] = None
         self._restarts.start_soon(self._replace, name, away_s, stop, self._start_shard)
         return f"{name} for {away_s:.3f}"
 
@@ -157,11 +163,11 @@ class Nemesis:
             return ""
         name = self._rng.choice(list(world.gateway_ports))
         away_s = self._rng.uniform(0.05, 5.0)
+        self.away[name] = None
         self._restarts.start_soon(self._replace, name, away_s, stop, self._start_gateway)
         return f"{name} for {away_s:.3f}"
 
     async def _replace(self, name: str, away_s: float, stop: "Stop", start: Callable[[str], Awaitable[object]]) -> None:
-        self.away[name] = None
         cluster = self._world.cluster
         node: ShardNode | GatewayNode = cluster.shards[name] if name in cluster.shards else cluster.gateways[name]
         await stop(name, node)

@@ -17,6 +17,9 @@ import trio
 
 from runtime.offload import OffloadTimeout
 
+# How late a job of a dead node may still reach the store: later than its successor's claim.
+LATE_S = 6.0
+
 T = TypeVar("T")
 
 
@@ -75,6 +78,9 @@ class SimLane:
                 continue
             job = self._jobs[0]
             await trio.sleep(self._pace.draw(self._rng))
+            if self._is_dead and not job.is_lost:
+                # Its bytes are with a kernel that goes on sending them.
+                await trio.sleep(self._rng.uniform(0, LATE_S))
             job.take_effect()
             await trio.sleep(self._pace.draw(self._rng))
             self._jobs.popleft()

@@ -43,6 +43,8 @@ GATEWAY_PORTS = {"gateway-1": 8001, "gateway-2": 8002}
 HOST = "127.0.0.1"
 # Stopping and starting nodes is over by then, after the last fault: no step of it waits longer than a drain or a job.
 NODES_RETURN_S = 60.0
+# The most that ten seeds took in one moment is 186.
+STEPS_AT_ONCE_MAX = 50_000
 # More than everybody can say, twice over.
 ENTRIES_MAX = 100_000
 # An evening of the year 2027, in seconds since 1970.
@@ -97,6 +99,25 @@ def _trio_of_one_seed(seed: int) -> Iterator[None]:
         core._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]
 
 
+class _SpinWatch(trio.abc.Instrument):
+    """Ends a world in which tasks run and time does not pass: a loop that waits for nothing."""
+
+    def __init__(self) -> None:
+        self.scope: trio.CancelScope | None = None
+        self.found = ""
+        self._at = 0.0
+        self._steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        now = trio.current_time()
+        if now != self._at:
+            self._at, self._steps = now, 0
+        self._steps += 1
+        if self._steps == STEPS_AT_ONCE_MAX and self.scope is not None:
+            self.found = task.name
+            self.scope.cancel()
+
+
 class _Simulation:
     """One world; see `tests.support.sim_faults.World` for what of it can be broken."""
 
@@ -115,6 +136,7 @@ class _Simulation:
         self._here: list[Person] = []
         self._simulated_s = 0.0
         self._nemesis: Nemesis | None = None
+        self._spin_watch = _SpinWatch()
 
     def _rng(self, role: str) -> Random:
         """A source of its own for each role: what one draws does not shift the others."""
@@ -123,7 +145,7 @@ class _Simulation:
     def run(self) -> Report:
         with _trio_of_one_seed(self._seed):
             try:
-                trio.run(self._live, clock=trio.testing.MockClock(autojump_threshold=0))
+                trio.run(self._live, clock=trio.testing.MockClock(autojump_threshold=0), instruments=[self._spin_watch])
             except Exception:  # noqa: BLE001 -- the boundary of the simulated world: whatever ends it is a finding, with its seed
                 self.chronicle.problems.append(f"the world ended:\n{traceback.format_exc()}")
         found = [*self.chronicle.problems, *self._broken_promises()]
@@ -142,8 +164,11 @@ class _Simulation:
     async def _live(self) -> None:
         plan = self._plan
         with trio.move_on_after(plan.faults_s + NODES_RETURN_S + 2 * plan.patience_s) as world_time:
+            self._spin_watch.scope = world_time
             await self._live_in_time()
-        if world_time.cancelled_caught:
+        if self._spin_watch.found:
+            self.chronicle.problem(f"{self._spin_watch.found} runs on and on, and time stands still")
+        elif world_time.cancelled_caught:
             self.chronicle.problem(f"the world did not end: {self._nemesis.away if self._nemesis else 'it never began'}")
 
     async def _live_in_time(self) -> None:
