@@ -4,6 +4,8 @@ A room's events count from one connection at a time, its owner: that changes whe
 `joined` arrives, and offsets do the rest (`client/room.py`).
 """
 
+from collections.abc import Collection
+
 from client.effects import ConnectionId
 from client.room import RoomState, Verdict
 from client.updates import Gap
@@ -44,6 +46,11 @@ class Rooms:
         """The room, if what this connection says of it counts."""
         state = self._rooms.get(room)
         return state if state is not None and state.owner == connection else None
+
+    def elsewhere(self, connection: ConnectionId, asked: Collection[str]) -> list[RoomState]:
+        """The rooms that are not on that connection, were not `asked` of it, and wait for no time to ask again."""
+        rooms = self._rooms.values()
+        return [each for each in rooms if each.owner != connection and each.rejoin_at is None and each.name not in asked]
 
     def are_on(self, connection: ConnectionId) -> bool:
         """Whether any room still lives on that connection."""

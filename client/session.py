@@ -164,6 +164,7 @@ class Session:
                 self._tell(conn, self.rooms.take_event(connection, message), now)
             else:
                 self._take_message(conn, message, now)
+                self._bring_rooms()
                 self._send_waiting()
                 self._retire(now)
         return self._take_effects()
@@ -217,6 +218,7 @@ class Session:
         self._requests.release(conn.id)
         self.rooms.release(conn.id)
         if self._lifeline.lost(conn, code, reason, now):
+            self._bring_rooms()
             self._send_waiting()
         else:
             self._stop(code, reason)
@@ -288,6 +290,16 @@ class Session:
         asked = room.join_request()
         self._send(conn, Join(n, asked.room, asked.since, asked.limit))
 
+    def _bring_rooms(self) -> None:
+        """Ask the current connection for each room that is neither on it nor on its way there.
+
+        The hello of a successor cannot name a room that was asked of the old connection after it.
+        """
+        if (current := self._lifeline.current) is not None:
+            for room in self.rooms.elsewhere(current.id, current.joins.values()):
+                if self._requests.find(Join, room.name) is None:
+                    self._ask_to_join(current, room)
+
     def _forget_unjoined(self, request: Request) -> None:
         """A join that its caller was told has failed is not tried behind their back."""
         room = self.rooms.get(request.room)
@@ -297,6 +309,9 @@ class Session:
     def _take_join_reply(self, conn: ConnectionState, room_name: str, reply: Joined | Refused, now: float) -> None:
         request = self._requests.find(Join, room_name)
         room = self.rooms.get(room_name)
+        current = self._lifeline.current
+        if current is not None and room is not None and room.owner == current.id != conn.id:
+            return  # The successor has brought us in already: what the old connection says is over.
         if isinstance(reply, Refused):
             if request is not None:
                 self._settle(request, reply)

@@ -312,14 +312,6 @@ def test_a_join_that_is_refused_is_forgotten() -> None:
     assert session.rooms.get("square/more") is None
 
 
-def test_a_room_to_be_entered_later_is_no_deadline_without_a_connection() -> None:
-    # Found by the simulation (seed 9): no tick could meet the deadline, and the client's timer span.
-    session, _ = opened_session()
-    session._rejoin_later(session.rooms._rooms[ROOM], Refused(0, "unavailable", "no", True, 9), 0.0)
-    session.closed(ONE, 1006, "", 0.0)
-    assert session.next_deadline() == session._lifeline.open_at
-
-
 def test_a_room_left_while_it_was_being_entered_is_left_behind_its_answer() -> None:
     session, _ = opened_session()
     n = session.number()
