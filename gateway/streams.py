@@ -7,6 +7,7 @@ through the client's outbox and never waits here.
 import trio
 
 from gateway.peer import PeerGone
+from runtime.streams import recv_some, send_all
 from runtime.transport import Transport
 
 # Enough for any honest rest of a request or of a message; who sends more is cut off.
@@ -16,42 +17,25 @@ _DISCARD_READ_BYTES = 64 * 1024
 
 async def read_some(transport: Transport, bytes_max: int) -> bytes:
     """Wait for at least one byte; raises `PeerGone` at the end of the stream."""
-    while (data := _try_recv(transport, bytes_max)) is None:
-        try:
-            await transport.wait_readable()
-        except trio.ClosedResourceError as error:
-            raise PeerGone("closed on our side") from error
+    try:
+        data = await recv_some(transport, bytes_max)
+    except trio.ClosedResourceError as error:
+        raise PeerGone("closed on our side") from error
+    except OSError as error:
+        raise PeerGone(f"reading failed: {error}") from error
     if not data:
         raise PeerGone("end of stream")
     return data
 
 
-def _try_recv(transport: Transport, bytes_max: int) -> bytes | None:
-    """What is there now; None when nothing is, b"" at the end of the stream."""
-    try:
-        return transport.try_recv(bytes_max)
-    except BlockingIOError:
-        return None
-    except OSError as error:
-        raise PeerGone(f"reading failed: {error}") from error
-
-
 async def write_all(transport: Transport, data: bytes) -> None:
     """Send all of `data`; raises `PeerGone`.  Cancelled in the middle, the stream is over."""
-    while True:
-        try:
-            sent = transport.try_send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            raise PeerGone(f"writing failed: {error}") from error
-        data = data[sent:]
-        if not data:
-            return
-        try:
-            await transport.wait_writable()
-        except trio.ClosedResourceError as error:
-            raise PeerGone("closed on our side") from error
+    try:
+        await send_all(transport, data)
+    except trio.ClosedResourceError as error:
+        raise PeerGone("closed on our side") from error
+    except OSError as error:
+        raise PeerGone(f"writing failed: {error}") from error
 
 
 async def discard(transport: Transport) -> None:
