@@ -84,6 +84,9 @@ class GatewaySettings(Section, frozen=True):
     """How long a room without readers is kept attached."""
     drain_deadline_s: Seconds = limits.DRAIN_DEADLINE_S
     """How long clients may take to move when the gateway leaves; `parvis up` takes 1 s unless this is set."""
+    accepts_per_s: Rate = limits.GATEWAY_ACCEPTS_PER_S
+    """Reconnects a second this gateway can take in beside its work: a gateway that leaves paces its clients by the sum of
+    those that stay."""
 
 
 class BrokerSettings(Section, frozen=True):
@@ -95,6 +98,11 @@ class BrokerSettings(Section, frozen=True):
     """Address of the link port; keep it private."""
     port: Port = 8101
     """Link port, for gateways; 0 takes any free one."""
+    advertise: str = ""
+    """``host:port`` at which gateways reach the link port, where that is not broker.host itself; "": host and port as they are."""
+    weight: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Share of the slots that a shard asks for when the cluster's directory has never heard of it; 0: none until
+    `parvis cluster add`."""
     admin_host: str = "127.0.0.1"
     """Address of the admin port; keep it private."""
     admin_port: Port = 0
@@ -108,19 +116,42 @@ class BrokerSettings(Section, frozen=True):
 
 
 class JournalSettings(Section, frozen=True):
-    kind: Annotated[str, Meta(pattern="^(memory|sqlite)$")] = "sqlite"
-    """Where rooms are kept; ``memory`` ends with the process."""
+    kind: Annotated[str, Meta(pattern="^(memory|sqlite|redis)$")] = "sqlite"
+    """Where rooms are kept; ``memory`` ends with the process, ``redis`` is what several machines share."""
     path: str = ""
     """SQLite file; "" means ``journal.sqlite`` in the data directory."""
     synchronous: Annotated[str, Meta(pattern="^(full|normal)$")] = "full"
     """``full``: on disk before it is acknowledged; ``normal``: a power cut may lose the last commits, never the order."""
     keep_events: Annotated[int, Meta(ge=1000)] = 100_000
     """Events kept per room; older ones are forgotten."""
+    keep_days: Annotated[float, Meta(ge=0)] = 0.0
+    """Days for which events are kept; older ones are forgotten. 0: whatever their age."""
+    wait_replicas: Annotated[int, Meta(ge=0, le=16)] = 0
+    """Redis only: replicas that must have a write before it counts as committed (``WAIT``)."""
+
+
+class RedisSettings(Section, frozen=True):
+    """Where Redis (7.0 or newer) or Valkey is; used by journal.kind = redis and cluster.directory = redis."""
+
+    url: str = ""
+    """``redis://host:port/0``, ``rediss://`` with TLS, ``unix:///path``; ``redis+sentinel://host:port,host:port/NAME``;
+    ``redis+cluster://host:port,host:port``. No password in it: that is what redis.password_file is for."""
+    username: str = ""
+    """User of Redis' access list; "": the default user."""
+    password_file: str = ""
+    """File with the password, in its first line; "": none."""
+    timeout_s: Seconds = limits.REDIS_TIMEOUT_S
+    """How long Redis may take to connect and to answer."""
 
 
 class ClusterSettings(Section, frozen=True):
     """Which shards there are; the same on every node."""
 
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")] = "parvis"
+    """Every key in Redis begins with it: clusters of different names can share one Redis."""
+    directory: Annotated[str, Meta(pattern="^(static|redis)$")] = "static"
+    """Who says which shard owns which slot: ``static``, cluster.shards on every node; ``redis``, the shards among
+    themselves, so that they may come, go and fail."""
     shards: dict[str, str] = msgspec.field(default_factory=lambda: {"shard-1": "127.0.0.1:8101"})
     """Shard id to ``host:port`` of its link port."""
     map_version: Annotated[int, Meta(ge=1)] = 1
@@ -150,6 +181,7 @@ class Settings(Section, frozen=True):
     gateway: GatewaySettings = GatewaySettings()
     broker: BrokerSettings = BrokerSettings()
     journal: JournalSettings = JournalSettings()
+    redis: RedisSettings = RedisSettings()
     cluster: ClusterSettings = ClusterSettings()
     api: ApiSettings = ApiSettings()
     rooms: RoomSettings = RoomSettings()

@@ -39,6 +39,19 @@ class Directory(Protocol):
     async def wait_changed(self, seen_version: int) -> None:
         """Return as soon as `slot_map.version` is another than `seen_version`."""
 
+    @property
+    def is_lapsed(self) -> bool:
+        """Whether this node's lease has lapsed: somebody else may have been given what it believes to own."""
+
+    def heard_of(self, version: int) -> None:
+        """A peer follows this map: if it is newer than ours, look now and not at the next poll."""
+
+    def suspect(self, shard: ShardId) -> None:
+        """Its link was reset: a hint for whoever decides that a shard is gone."""
+
+    def accepts_elsewhere_per_s(self) -> float | None:
+        """Reconnects a second that the other gateways can take in together; None when nobody knows."""
+
 
 class StaticDirectory:
     """The cluster as the settings describe it: all shards of equal weight, nothing ever changes.
@@ -56,6 +69,19 @@ class StaticDirectory:
 
     def address_of(self, shard: ShardId) -> Address | None:
         return self._addresses.get(shard)
+
+    @property
+    def is_lapsed(self) -> bool:
+        return False
+
+    def heard_of(self, version: int) -> None:
+        """There is no newer map than the settings'."""
+
+    def suspect(self, shard: ShardId) -> None:
+        """Nobody takes over from anybody."""
+
+    def accepts_elsewhere_per_s(self) -> float | None:
+        return None
 
     async def wait_changed(self, seen_version: int) -> None:
         if seen_version != self._slot_map.version:

@@ -156,6 +156,9 @@ RECONNECT_CAP_S = 20.0
 RECONNECT_UNOPENED_MIN_S = 1.0
 RECONNECT_UNOPENED_MAX_S = 10.0
 DRAIN_DEADLINE_S = 10.0
+# What one gateway can take in beside its readers: the measured 3,000 handshakes per CPU-second,
+# a third of it, so that readers who stay notice nothing.
+GATEWAY_ACCEPTS_PER_S = 1000.0
 
 # --- the Python client ---------------------------------------------------------------------------------
 # The largest message of a gateway is a page of history; in JSON each of its bytes may be escaped.
@@ -168,6 +171,17 @@ CLIENT_UPDATES_WAITING_MAX = 10_000
 CLIENT_UPDATES_BYTES_MAX = 8 * 1024 * 1024
 # A gap that was not announced is repaired so often on one connection, then the connection is at fault.
 CLIENT_REPAIRS_PER_CONNECTION_MAX = 3
+
+# --- redis ---------------------------------------------------------------------------------------------
+# Far above any answer of a healthy Redis, and far below COMMIT_DEADLINE_S: a lane learns of a dead
+# connection before its caller stops waiting.
+REDIS_TIMEOUT_S = 1.0
+
+# --- directory -----------------------------------------------------------------------------------------
+# DESIGN, section 8: three renewals fit into a lease, so one that is lost or late costs nothing.
+LEASE_RENEWAL_S = 0.5
+LEASE_S = 1.5
+MAP_POLL_S = 0.2
 
 # --- cluster -----------------------------------------------------------------------------------------
 SLOT_COUNT = 4096

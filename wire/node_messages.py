@@ -14,7 +14,8 @@ from msgspec import Struct
 from wire.codes import CloseCode
 from wire.errors import PeerError
 
-LINK_VERSION = 1
+# Version 2 added MapNews and Doubt; they are sent on links of version 2 only.
+LINK_VERSION = 2
 LINK_VERSION_MIN = 1
 
 # Flags of a node frame.
@@ -257,11 +258,23 @@ class Leaving(NodeMessage, tag=31, frozen=True):
     """The shard drains: no new commands, please; what is under way is answered first."""
 
 
+class MapNews(NodeMessage, tag=32, frozen=True):
+    """Either way: the slot map the sender follows now.  Who has an older one looks at once, not at its next poll."""
+
+    map_version: int
+
+
+class Doubt(NodeMessage, tag=33, frozen=True):
+    """Shard to gateway: whether its lease has lapsed.  What it says may be behind its successor's until it has not."""
+
+    is_lapsed: bool
+
+
 AnyNodeMessage = (
     LinkChallenge | LinkHello | LinkWelcome | LinkRefused | LinkPing | LinkPong
     | Attach | Detach | Members | PublishCommand | RangeRead
     | Attached | AttachRefused | Batch | HideFrames | Reattach | Sum
-    | Committed | CommandRefused | OutcomeUnknown | Range | Moved | Leaving
+    | Committed | CommandRefused | OutcomeUnknown | Range | Moved | Leaving | MapNews | Doubt
 )
 
 _DECODER: msgspec.msgpack.Decoder[AnyNodeMessage] = msgspec.msgpack.Decoder(AnyNodeMessage)

@@ -77,6 +77,8 @@ class CommitVerdict(Enum):
     """The journal's head is below `base` on the same chain as far as it can tell; nothing was written."""
     DIVERGED = "diverged"
     """The journal holds another epoch, a longer log, or other content at `base`; nothing was written."""
+    UNKNOWN = "unknown"
+    """Only a store of several parts answers this: the part that holds this write's slot did not answer, others did."""
 
 
 @dataclass(frozen=True, slots=True)
