@@ -52,6 +52,9 @@ class MemoryJournal:
     def store_id(self) -> str:
         return self._store_id
 
+    def store_run(self) -> str:
+        return self.store_id
+
     def newest_map_version(self) -> int:
         with self._lock:
             return self._map_version

@@ -115,6 +115,13 @@ class Journal(Protocol):
     def store_id(self) -> str:
         """The store's own random name, made when it was created: the first epoch of each room is derived from it."""
 
+    def store_run(self) -> str:
+        """Which life of the store answers now; another one may have forgotten what this one acknowledged.
+
+        It changes when the store fails over or starts anew from what it kept; never for a store
+        that keeps what it acknowledged.  Asked once a second: a call of the lane, and a cheap one.
+        """
+
     def newest_map_version(self) -> int:
         """The newest slot map version any claim has named; 0 when none has."""
 

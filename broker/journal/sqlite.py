@@ -82,6 +82,9 @@ class SqliteJournal:
     def store_id(self) -> str:
         return str(self._store_id)
 
+    def store_run(self) -> str:
+        return self.store_id
+
     def newest_map_version(self) -> int:
         with self._reading("the map version") as connection:
             return int(connection.execute(_MAP_VERSION).fetchone()[0])

@@ -14,7 +14,7 @@ from broker.journal.protocol import CommitOutcome, Journal, LoadedRoom, Unavaila
 from broker.record import Entry
 from wire.names import Epoch, RoomName, Slot, Term
 
-Call = Literal["claim", "commit", "load", "read", "retain", "newest_map_version"]
+Call = Literal["claim", "commit", "load", "read", "retain", "newest_map_version", "store_run"]
 T = TypeVar("T")
 
 
@@ -78,6 +78,9 @@ class FaultyJournal:
     @property
     def store_id(self) -> str:
         return self._journal.store_id
+
+    def store_run(self) -> str:
+        return self._run("store_run", self._journal.store_run)
 
     def newest_map_version(self) -> int:
         return self._run("newest_map_version", self._journal.newest_map_version)

@@ -358,6 +358,15 @@ class JournalContract:
         assert [(row.offset, row.at) for row in room.ids] == [(2, START_MS + 3)]
         assert writer.commit(journal, "more").verdict is COMMITTED
 
+    # --- the store's life ---------------------------------------------------------------------------
+
+    def test_the_life_of_the_store_has_a_name_and_writing_does_not_change_it(self, journal: Journal) -> None:
+        run = journal.store_run()
+        assert run != ""
+        RoomWriter().commit(journal, "one")
+        journal.claim([Slot(7)], 2, "shard-2")
+        assert journal.store_run() == run
+
     # --- reopening ------------------------------------------------------------------------------------
 
     def test_reopening_gives_the_same(self, reopen: Reopen) -> None:
