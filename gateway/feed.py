@@ -8,6 +8,7 @@ Pure: time is an argument or comes from the injected `clock`.
 
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import Protocol
 
 from gateway.client import OUT_OF_STEP, Client, Membership
@@ -72,7 +73,10 @@ class Feed:
         """Signals that every member has to get, out of step or not; emptied by the next pass."""
         self.count_due = 0.0
         self.count_pending = False
-        self.detached_since = 0.0
+        self.in_doubt = False
+        """The shard said that it may have a successor: what it says may be behind the truth."""
+        self.unsure_since = inf
+        """Since when nobody, or nobody sure of itself, speaks for the room here; infinity while somebody does."""
         self.is_stale = False
         self.empty_since = clock()
         self.counts_members = True
@@ -145,9 +149,7 @@ class Feed:
                 self.ring.append_event(node_frame.frame, now)
         if first_time:
             self.boundary = self.ring.head
-        if self.is_stale:
-            self.is_stale = False
-            self.urgent.append(Stale(self.room, False))
+        self._judge()
         self._wake()
         self._owner.on_attached(self)
 
@@ -187,12 +189,27 @@ class Feed:
     def on_detached(self) -> None:
         if self.state is FeedState.LIVE:
             self.state = FeedState.DETACHED
-            self.detached_since = self._clock()
+            self._judge()
+
+    def on_doubt(self, in_doubt: bool) -> None:
+        self.in_doubt = in_doubt
+        self._judge()
+
+    def _judge(self) -> None:
+        """Whether readers can rely on what they see; as soon as they can again, they are told."""
+        if self.state is not FeedState.LIVE or self.in_doubt:
+            self.unsure_since = min(self.unsure_since, self._clock())
+            return
+        self.unsure_since = inf
+        if self.is_stale:
+            self.is_stale = False
+            self.urgent.append(Stale(self.room, False))
+            self._wake()
 
     # --- what passes ask -------------------------------------------------------------------------
 
     def mark_stale(self) -> None:
-        """The shard has been out of reach for too long to keep quiet about it."""
+        """It has been unsure for too long to keep quiet about it."""
         if not self.is_stale:
             self.is_stale = True
             self.urgent.append(Stale(self.room, True))

@@ -22,14 +22,14 @@ from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings
 from shard_router.ports import PublishAnswer, RangeAnswer, Router
 from wire.client_codec import Form, recode_event
-from wire.client_messages import PROTOCOL_VERSION, Ack, Page, Ping, Refused, Unknown, Welcome
+from wire.client_messages import PROTOCOL_VERSION, Ack, Page, Ping, Refused, Stale, Unknown, Welcome
 from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.limits import CLOSE_GRACE_S
 from wire.names import RoomName
 from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range
 from wire.text import clean_nickname
 
-# A feed without a valid owner for this long says so to its readers (DESIGN, section 8).
+# A feed that has heard no valid owner for this long says so to its readers (DESIGN, section 8).
 STALE_AFTER_S = 3.0
 
 
@@ -137,7 +137,7 @@ class Gateway:
         )
         client.push(framed(welcome, client.form))
         self.counters.handshake_seconds.observe(self._clock() - client.connected_at)
-        self._catch_up(client)
+        self._catch_up(pending)
 
     def _enter(self, client: Client, enter: Enter) -> None:
         feed = self._feed(RoomName(enter.request.room))
@@ -150,10 +150,15 @@ class Gateway:
             if isinstance(answer, Refused):
                 self.counters.refusals[answer.code] += 1
             client.push(framed(answer, client.form))
-        self._catch_up(client)
+        self._catch_up(pending)
 
-    def _catch_up(self, client: Client) -> None:
+    def _catch_up(self, pending: PendingJoins) -> None:
         """Send what the joins promised; a blocked client's flusher does it when the socket takes more."""
+        client = pending.client
+        for _, _, feed in pending.requests:
+            if feed.is_stale and feed.room in client.memberships:
+                # Those who were there have been told when it became so.
+                client.push(framed(Stale(feed.room, True), client.form))
         if not client.is_blocked and not client.closing:
             client.flush()
 
@@ -289,10 +294,10 @@ class Gateway:
             client.transport.abort()
 
     def tick_feeds(self) -> None:
-        """Once a second: tell readers of rooms out of reach, let go of empty rooms."""
+        """Once a second: tell readers of rooms that nobody sure of itself speaks for, let go of empty rooms."""
         now = self._clock()
         for feed in list(self.feeds.values()):
-            if feed.state is FeedState.DETACHED and now - feed.detached_since >= STALE_AFTER_S:
+            if now - feed.unsure_since >= STALE_AFTER_S:
                 feed.mark_stale()
             if (
                 feed.member_count() == 0

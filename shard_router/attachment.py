@@ -1,5 +1,6 @@
 """The router's side of one feed: how far its attach has come, and which generation it listens to."""
 
+from collections.abc import Iterable
 from enum import Enum
 
 from shard_router.ports import FeedPort
@@ -71,6 +72,10 @@ class Attachment:
         if self.phase is not Phase.REFUSED:
             self.phase = Phase.WAITING
 
+    def was_reported(self, members: int, now: float) -> None:
+        self.reported = members
+        self.reported_at = now
+
     def members_due(self, now: float, interval_s: float) -> int | None:
         """The sum to report: when it changed, or has to be renewed.  A sum of nobody needs no renewal."""
         if self.phase is not Phase.LIVE:
@@ -79,3 +84,9 @@ class Attachment:
         if members != self.reported or (members and now - self.reported_at >= interval_s):
             return members
         return None
+
+
+def sums_due(attachments: Iterable[Attachment], now: float, interval_s: float) -> list[tuple[Attachment, int]]:
+    """Every feed whose sum of members has to be reported, with the sum."""
+    due = ((attachment, attachment.members_due(now, interval_s)) for attachment in attachments)
+    return [(attachment, members) for attachment, members in due if members is not None]

@@ -50,8 +50,11 @@ class FeedPort(Protocol):
     def on_batch(self, message: Batch) -> None: ...
     def on_hide(self, message: HideFrames) -> None: ...
     def on_sum(self, message: Sum) -> None: ...
+    def on_doubt(self, in_doubt: bool) -> None:
+        """Whether the shard may have a successor by now; told at each change, and before each attach reply."""
+
     def on_detached(self) -> None:
-        """The shard is out of reach; the router attaches again by itself, with `position()`."""
+        """Nobody speaks for the room now; the router attaches again by itself, with `position()`.  May be told twice."""
 
 
 class Router(Protocol):

@@ -68,6 +68,11 @@ class ShardRouter:
         self._follow(directory.slot_map)
 
     @property
+    def map_version(self) -> int:
+        """The slot map that is followed now."""
+        return self._map_version
+
+    @property
     def shards_reached(self) -> int:
         """How many of `shards_known` have an open link now."""
         return sum(channel.link is not None for channel in self._channels.values())
@@ -164,10 +169,13 @@ class ShardRouter:
         for shard in [shard for shard in self._channels if shard not in old_channels]:
             if self._channels_nursery is not None:
                 self._channels_nursery.start_soon(self._channels[shard].run)
+        for channel in self._channels.values():
+            channel.tell_map()
         for attachment in self._attachments.values():
             old_owner, owner = old_owners[slot_of(attachment.room)], self._owner_of(attachment.room)
             if owner is not old_owner:
                 old_owner.release(attachment)
+                attachment.feed.on_detached()
                 owner.attach(attachment)
         for channel in old_channels.values():
             self._rehome(channel)
@@ -199,6 +207,14 @@ class ShardRouter:
 
     def on_link_lost(self, channel: ShardChannel) -> None:
         self._rehome(channel)
+
+    def on_map_heard(self, version: int) -> None:
+        """Look at once, and not at the next poll: until then all that moved is asked in vain."""
+        if version > self._map_version:
+            self._directory.heard_of(version)
+
+    def on_link_broken(self, shard: ShardId) -> None:
+        self._directory.suspect(shard)
 
     # --- tasks ----------------------------------------------------------------------------------------------
 

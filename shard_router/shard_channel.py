@@ -3,22 +3,22 @@
 One task owns the link (`run`).  What arrives is dispatched in that task, synchronously, with one or
 two dict look-ups a message; what is sent is queued on the link by whoever calls.  Only what cannot
 be sent at once (no link, or a full one) waits here, and a helper task sends it as room appears, in
-this order: requests as they were asked, then detaches, then attaches: people wait for answers.
+this order: news of a map, requests as they were asked, detaches, attaches: people wait for answers.
 
 While there is no link, or the shard is leaving, requests wait for the next one.
 """
 
-import itertools
 from collections.abc import Callable
-from heapq import heappop, heappush
 from typing import Any, Protocol
 
 import trio
 
 from runtime.backoff import Backoff
 from runtime.link import Link
-from shard_router.attachment import Attachment, Phase
+from shard_router.alarms import Alarms
+from shard_router.attachment import Attachment, Phase, sums_due
 from shard_router.link_opener import LinkOpener, LinkParts
+from shard_router.map_talk import MapFollower, MapTalk
 from shard_router.requests import Answer, PublishRequest, Request, RequestTable, is_temporary
 from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.errors import PeerError
@@ -41,8 +41,10 @@ from wire.node_messages import (
     CommandRefused,
     Committed,
     Detach,
+    Doubt,
     HideFrames,
     Leaving,
+    MapNews,
     Members,
     Moved,
     OutcomeUnknown,
@@ -56,8 +58,11 @@ _PUMP_RETRY_S = 0.01
 _DRAINING = Refusal.DRAINING.kind.code
 
 
-class ChannelOwner(Protocol):
+class ChannelOwner(MapFollower, Protocol):
     """What a channel tells its router."""
+
+    def on_link_broken(self, shard: ShardId) -> None:
+        """A link ended that neither side meant to end: the shard may be gone."""
 
     def on_moved(self, request: Request) -> None:
         """The shard does not own the room of this request (any more), and did not carry it out."""
@@ -84,10 +89,11 @@ class ShardChannel:
         """Rooms, with their generation, whose detach found the link full; bounded by the rooms that were attached."""
         self._to_attach: dict[RoomName, Attachment] = {}
         self._stuck = trio.Event()
-        self._alarms: list[tuple[float, int, Attachment]] = []
-        """A heap: when to ask for a room again, if that alarm still counts; one entry an attach of the last PUBLISH_WAIT_S."""
-        self._alarm_numbers = itertools.count(1)
+        self._alarms = Alarms(parts.generations)
         self._members_due = 0.0
+        self._in_doubt = False
+        """Whether the shard said so on the present link."""
+        self._map_talk = MapTalk(owner)
         self._receivers: dict[type[AnyNodeMessage], Callable[[Any], None]] = {
             Batch: self._on_batch,
             Committed: self._on_answer,
@@ -101,6 +107,8 @@ class ShardChannel:
             Sum: self._on_sum,
             Moved: self._on_moved,
             Leaving: self._on_leaving,
+            MapNews: self._on_map_news,
+            Doubt: self._on_doubt,
         }
 
     # --- requests --------------------------------------------------------------------------------
@@ -134,8 +142,9 @@ class ShardChannel:
     def attach_again(self, attachment: Attachment, delay_s: float) -> None:
         """Hear nothing more for this feed, and ask from its position in `delay_s`, or sooner on a new link."""
         attachment.wait()
+        attachment.feed.on_detached()
         if delay_s > 0:
-            self._wake_at(attachment, trio.current_time() + delay_s)
+            self._alarms.set(attachment, trio.current_time() + delay_s)
         else:
             self.attach(attachment)
 
@@ -158,10 +167,8 @@ class ShardChannel:
     def tick(self, now: float) -> None:
         """Give up what is late, ask again for what is due, report members.  Called by the router's one timer."""
         self.give_up_late(now)
-        while self._alarms and self._alarms[0][0] <= now:
-            _, number, attachment = heappop(self._alarms)
-            if attachment.wake == number:
-                self.attach_again(attachment, 0)
+        for attachment in self._alarms.due(now):
+            self.attach_again(attachment, 0)
         if now >= self._members_due:
             self._members_due = now + 1 / SIGNALS_PER_S_MAX
             self._report_members(now)
@@ -172,24 +179,20 @@ class ShardChannel:
             self._parts.counters.given_up += 1
             request.give_up(was_sent)
 
-    def _wake_at(self, attachment: Attachment, when: float) -> None:
-        """Ask again at `when`, unless the shard has answered or the feed has gone; replaces an earlier alarm."""
-        attachment.wake = next(self._alarm_numbers)
-        heappush(self._alarms, (when, attachment.wake, attachment))
-
     def _report_members(self, now: float) -> None:
         """One message with every sum that changed or has to be renewed; what does not fit is due at the next tick."""
         if self.link is None:
             return
-        due = [
-            (attachment, members)
-            for attachment in self.attachments.values()
-            if (members := attachment.members_due(now, MEMBERS_REPORT_INTERVAL_S)) is not None
-        ]
+        due = sums_due(self.attachments.values(), now, MEMBERS_REPORT_INTERVAL_S)
         if due and self.link.send_nowait(Members([(attachment.room, members) for attachment, members in due])):
             for attachment, members in due:
-                attachment.reported = members
-                attachment.reported_at = now
+                attachment.was_reported(members, now)
+
+    def tell_map(self) -> None:
+        """Another map is followed from here on: the shard hears of it before anything is attached under it."""
+        self._map_talk.on_map(self.link)
+        if self.link is not None and not self._map_talk.push(self.link):
+            self._stuck.set()
 
     # --- what waits for room on the link ----------------------------------------------------------------
 
@@ -203,6 +206,8 @@ class ShardChannel:
         link = self.link
         if link is None:
             return True
+        if not self._map_talk.push(link):
+            return False
         if not self.is_leaving:
             while (request := self.requests.first_waiting()) is not None:
                 if not link.send_nowait(request.message):
@@ -223,7 +228,7 @@ class ShardChannel:
             now = trio.current_time()
             attachment.asked(question, now)
             # A reply that never comes must not leave a room silent for ever.
-            self._wake_at(attachment, now + PUBLISH_WAIT_S)
+            self._alarms.set(attachment, now + PUBLISH_WAIT_S)
             self._parts.counters.attaches += 1
         return True
 
@@ -261,7 +266,8 @@ class ShardChannel:
     async def _serve(self, link: Link) -> str:
         """Use the link until it ends; answers why.  Owns the helper task that sends what did not fit."""
         self.link = link
-        self.is_leaving = False
+        self.is_leaving = self._in_doubt = False
+        self._map_talk.on_link(link)
         self._parts.counters.links_opened += 1
         try:
             async with trio.open_nursery() as nursery:
@@ -270,6 +276,8 @@ class ShardChannel:
                 self.push()
                 try:
                     reason = await link.run(self._receive)
+                    if not self.is_leaving:
+                        self._owner.on_link_broken(self.shard)
                 except PeerError as error:
                     self._parts.counters.protocol_errors += 1
                     reason = error.message
@@ -331,6 +339,7 @@ class ShardChannel:
     def _on_attached(self, message: Attached) -> None:
         if (attachment := self._listener(message.room, message.generation)) is not None:
             attachment.settled(Phase.LIVE)
+            attachment.feed.on_doubt(self._in_doubt)
             attachment.feed.on_attached(message)
 
     def _on_attach_refused(self, message: AttachRefused) -> None:
@@ -362,13 +371,24 @@ class ShardChannel:
     def _on_moved(self, message: Moved) -> None:
         """The room has another owner: the directory will say which, or this shard is asked again in a moment."""
         self._parts.counters.moved += 1
+        self._owner.on_map_heard(message.map_version)
         if message.request and (request := self.requests.take(message.request)) is not None:
             self._owner.on_moved(request)
         if message.generation and (attachment := self._listener(message.room, message.generation)) is not None:
             self.attach_again(attachment, MOVED_RETRY_S)
-            attachment.feed.on_detached()
 
     def _on_leaving(self, message: Leaving) -> None:
         """From here on requests and attaches wait for the next link; answers and batches still come."""
         self.is_leaving = True
         self._parts.log.info("shard_leaving", shard=self.shard, unanswered=len(self.requests))
+
+    def _on_map_news(self, message: MapNews) -> None:
+        self._owner.on_map_heard(message.map_version)
+
+    def _on_doubt(self, message: Doubt) -> None:
+        """The shard's lease has lapsed, or is good again.  Feeds without an attach hear of it before the reply."""
+        self._in_doubt = message.is_lapsed
+        self._parts.log.info("shard_in_doubt", shard=self.shard, is_lapsed=message.is_lapsed)
+        for attachment in self.attachments.values():
+            if attachment.phase is Phase.LIVE:
+                attachment.feed.on_doubt(message.is_lapsed)

@@ -14,9 +14,10 @@ from msgspec import Struct
 from wire.codes import CloseCode
 from wire.errors import PeerError
 
-# Version 2 added MapNews and Doubt; they are sent on links of version 2 only.
 LINK_VERSION = 2
 LINK_VERSION_MIN = 1
+# `MapNews` and `Doubt` are sent on links of this version or newer only.
+MAP_NEWS_SINCE_VERSION = 2
 
 # Flags of a node frame.
 FLAG_REMOVAL = 1  # a delete: the frame of its target must go from every tail

@@ -104,6 +104,34 @@ def test_a_shard_out_of_reach_is_told_once_and_so_is_its_return() -> None:
     assert feed.take_urgent() == [Stale(ROOM, False)]
 
 
+def test_doubt_that_lasts_is_told_like_a_shard_out_of_reach_and_ends_without_an_attach() -> None:
+    feed, owner, clock = make()
+    feed.on_attached(attached(1, 1))
+    feed.on_doubt(True)
+    clock.now = 2.0
+    feed.on_doubt(True)
+    feed.on_batch(batch(2, 2))
+    assert feed.unsure_since == 0.0, "what a shard in doubt says does not make it sure"
+    feed.mark_stale()
+    feed.on_doubt(False)
+    assert feed.take_urgent() == [Stale(ROOM, True), Stale(ROOM, False)]
+    assert not owner.reattached
+
+
+def test_an_attach_to_a_shard_in_doubt_changes_nothing_for_the_readers() -> None:
+    feed, _, clock = make()
+    feed.on_attached(attached(1, 1))
+    feed.on_detached()
+    clock.now = 1.0
+    feed.on_doubt(True)
+    feed.on_attached(attached(2, 1, resumed=True))
+    assert feed.unsure_since == 0.0
+    feed.mark_stale()
+    feed.on_doubt(False)
+    feed.on_attached(attached(2, 1, resumed=True))
+    assert feed.take_urgent() == [Stale(ROOM, True), Stale(ROOM, False)]
+
+
 def test_a_removal_takes_the_text_from_the_ring_and_tells_everyone() -> None:
     feed, _, _ = make()
     feed.on_attached(attached(1, 3))

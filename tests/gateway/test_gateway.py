@@ -182,6 +182,18 @@ def test_a_room_out_of_reach_is_called_stale_after_three_seconds() -> None:
     assert feed.urgent == [Stale(ROOM, True)]
 
 
+def test_who_enters_a_stale_room_is_told_as_those_were_who_are_in_it() -> None:
+    rig = Rig()
+    enter(rig)
+    rig.gateway.feeds[ROOM].on_doubt(True)
+    rig.now += STALE_AFTER_S
+    rig.gateway.tick_feeds()
+    later, other = rig.client(), rig.client(Form.JSON)
+    assert Stale(ROOM, True) in later.say(Hello(1, joins=[JoinRequest(ROOM)]))
+    other.say(Hello(1))
+    assert Stale(ROOM, True) in other.say(Join(2, ROOM))
+
+
 def test_a_join_of_a_shard_out_of_reach_is_refused_at_its_deadline_and_the_welcome_still_comes() -> None:
     rig = Rig()
     rig.router.attaches_at_once = False

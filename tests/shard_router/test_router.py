@@ -26,6 +26,7 @@ from wire.node_messages import (
     Attach,
     CommandRefused,
     Detach,
+    MapNews,
     Moved,
     OutcomeUnknown,
     PublishCommand,
@@ -151,6 +152,7 @@ async def test_a_new_map_takes_feeds_and_waiting_requests_to_the_new_owner(
     await old.expect(PublishCommand)
     old.is_up = False
     cluster.directory.change(place(2, {new_id: 1}))
+    assert await new.expect(MapNews) == MapNews(2)
     continued = await new.expect(Attach)
     assert (continued.epoch, continued.offset) == ("epoch-1", 10)
     assert (await new.expect(PublishCommand)).text == "sent"
@@ -167,7 +169,7 @@ async def test_what_waits_for_a_shard_that_is_down_goes_to_the_new_owner(
     await settle()
     answers.publish("one")
     answers.publish("two")
-    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2")
+    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2", map_version=2)
     cluster.directory.change(place(2, {ShardId("shard-1"): 0, ShardId("shard-2"): 1}))
     assert [(await newcomer.expect(PublishCommand)).text for _ in range(2)] == ["one", "two"]
 
@@ -176,11 +178,13 @@ async def test_a_new_shard_in_the_map_is_linked_and_given_its_rooms(
     cluster: Cluster, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     feed, generation = await open_live(cluster)
-    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2")
+    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2", map_version=2)
     cluster.directory.change(place(2, {ShardId("shard-1"): 0, ShardId("shard-2"): 1}))
+    assert await cluster.shard.expect(MapNews) == MapNews(2)
     assert await cluster.shard.expect(Detach) == Detach(ROOM, generation)
-    assert (await newcomer.expect(Attach)).offset == 10
-    assert feed.told[1:] == []
+    question = await newcomer.expect(Attach)
+    assert question.offset == 10
+    assert feed.told[1:] == ["detached"], "a room must not be quiet for as long as its new owner is"
 
 
 async def test_a_feed_that_its_shard_disowns_is_told_and_asks_again(cluster: Cluster, autojump_clock: MockClock) -> None:

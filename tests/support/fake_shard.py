@@ -19,13 +19,13 @@ SECRETS = (b"a secret of the tests",)
 class FakeShard:
     """Takes links while `is_up`; keeps what it is told in `heard` until a test expects it."""
 
-    def __init__(self, nursery: trio.Nursery, name: str = "shard-1") -> None:
+    def __init__(self, nursery: trio.Nursery, name: str = "shard-1", map_version: int = 1) -> None:
         self.name = name
         self.is_up = True
         self.link: Link | None = None
         self.links_taken = 0
         self.attempts = 0
-        self.link_bytes_max = 64 * 1024 * 1024
+        self.map_version = map_version
         self.all_heard: list[AnyNodeMessage] = []
         self.respond: Callable[[AnyNodeMessage], None] | None = None
         """Called with every message instead of keeping it for `expect`."""
@@ -43,7 +43,7 @@ class FakeShard:
 
     async def _serve(self, transport: Transport) -> None:
         try:
-            link = await open_server_link(transport, secrets=SECRETS, node=self.name, map_version=1, rng=Random(1))
+            link = await open_server_link(transport, secrets=SECRETS, node=self.name, map_version=self.map_version, rng=Random(1))
             self.link = link
             self.links_taken += 1
             await link.run(self._hear)

@@ -13,6 +13,8 @@ class FeedProbe:
         self.at: FeedPosition | None = None
         self.member_count = members
         self.told: list[NodeMessage | str] = []
+        self.in_doubt = False
+        self.is_attached = False
 
     def position(self) -> FeedPosition | None:
         return self.at
@@ -22,6 +24,7 @@ class FeedProbe:
 
     def on_attached(self, message: Attached) -> None:
         self.at = FeedPosition(message.epoch, message.offset, message.chain)
+        self.is_attached = True
         self.told.append(message)
 
     def on_attach_refused(self, message: AttachRefused) -> None:
@@ -36,5 +39,14 @@ class FeedProbe:
     def on_sum(self, message: Sum) -> None:
         self.told.append(message)
 
+    def on_doubt(self, in_doubt: bool) -> None:
+        """Told before each attach reply, too: only a change is worth a line."""
+        if in_doubt != self.in_doubt:
+            self.in_doubt = in_doubt
+            self.told.append("in doubt" if in_doubt else "sure")
+
     def on_detached(self) -> None:
-        self.told.append("detached")
+        """May be told more than once; remembered as the change it is."""
+        if self.is_attached:
+            self.is_attached = False
+            self.told.append("detached")

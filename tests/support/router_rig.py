@@ -28,6 +28,10 @@ class FakeDirectory:
 
     def __init__(self, *shards: str) -> None:
         self.slot_map = place(1, {ShardId(shard): 1 for shard in shards})
+        self.heard: list[int] = []
+        self.suspected: list[ShardId] = []
+        self.is_lapsed = False
+        self.can_change = True
         self._changed = trio.Event()
 
     def address_of(self, shard: ShardId) -> Address | None:
@@ -37,6 +41,18 @@ class FakeDirectory:
         self.slot_map = slot_map
         self._changed.set()
         self._changed = trio.Event()
+
+    def heard_of(self, version: int) -> None:
+        self.heard.append(version)
+
+    def suspect(self, shard: ShardId) -> None:
+        self.suspected.append(shard)
+
+    def start_leaving(self) -> bool:
+        return False
+
+    def accepts_elsewhere_per_s(self) -> float | None:
+        return None
 
     async def wait_changed(self, seen_version: int) -> None:
         while self.slot_map.version == seen_version:
