@@ -27,8 +27,9 @@ help: ## list these targets
 run: $(VENV)/.installed ## set everything up, start parvis and print the address to open (ARGS="--gateways 2" is handed on)
 	@exec $(PY) -m parvis up $(ARGS)
 
-test: $(VENV)/.installed-dev ## set everything up, then every check and every test, a real browser among them
+test: $(VENV)/.installed-dev ## set everything up, then every check and every test, a real browser and real stores among them
 	@sh tools/browser.sh
+	@sh tools/redis.sh
 	@$(MAKE) --no-print-directory check
 	$(PY) -m pytest --ignore=tests/house
 
