@@ -67,12 +67,20 @@ async def dial(url: str) -> trio.abc.Stream:
     stream = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
     # A chat line must not wait 40 ms for another one (Nagle and delayed acknowledgements).
     stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
-    return _over_tls(stream, host) if secure else stream
+    return await _over_tls(stream, host) if secure else stream
 
 
-def _over_tls(stream: trio.SocketStream, host: str) -> trio.abc.Stream:
+async def _over_tls(stream: trio.SocketStream, host: str) -> trio.abc.Stream:
     # https_compatible: gateways end a connection without TLS's own goodbye, as browsers expect it.
-    return trio.SSLStream(stream, ssl.create_default_context(), server_hostname=host, https_compatible=True)
+    secured = trio.SSLStream(stream, ssl.create_default_context(), server_hostname=host, https_compatible=True)
+    try:
+        # Here and not at the first send, which trio-websocket makes in a task of its own: it takes a failure
+        # there for a closed connection and goes on waiting for the answer.
+        await secured.do_handshake()
+    except trio.BrokenResourceError as error:
+        await trio.aclose_forcefully(stream)
+        raise ConnectionError(f"no TLS with {host}: {error.__cause__ or error}") from error
+    return secured
 
 
 class Connection:

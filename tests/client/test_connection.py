@@ -1,10 +1,13 @@
 """The edge of one connection: whatever a server does ends as one call of the hooks."""
 
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock, memory_stream_pair
 from trio_websocket import WebSocketRequest, serve_websocket
 from wsproto.utilities import generate_accept_token
@@ -278,3 +281,35 @@ async def test_over_a_real_socket_both_sides_hear_each_other(form: Form) -> None
     assert record.calls == [("opened",), ("received", Ping()), ("closed", 3001, "bye")]
     payload = encode(Pong({"a/b": 3}), form)
     assert heard == [payload.decode() if form is Form.JSON else payload]
+
+
+async def test_over_tls_a_server_is_believed_only_with_a_certificate_for_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, strangers = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    async def serve(request: WebSocketRequest) -> None:
+        websocket = await request.accept(subprotocol=Form.MSGPACK.value)
+        await websocket.send_message(encode(Ping(), Form.MSGPACK))
+        await websocket.get_message()
+        await websocket.aclose(3001, "bye")
+
+    async def meet(certificate: trustme.LeafCert) -> Record:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate.configure_cert(context)
+        record = Record()
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(serve_websocket, serve, "127.0.0.1", 0, context)
+            connection = Connection(f"wss://127.0.0.1:{server.port}", Form.MSGPACK, dial, record)
+            connection.send(Pong({}))
+            with trio.fail_after(10):
+                await connection.run()
+            nursery.cancel_scope.cancel()
+        return record
+
+    good = await meet(ours.issue_cert("127.0.0.1"))
+    assert good.calls == [("opened",), ("received", Ping()), ("closed", 3001, "bye")]
+    for wrong in (strangers.issue_cert("127.0.0.1"), ours.issue_cert("elsewhere.example")):
+        assert (await meet(wrong)).calls == [("failed", 0.0)]
