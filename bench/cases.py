@@ -217,7 +217,7 @@ class Bench:
     def _note(self, who: str, step: Step, shape: Shape) -> None:
         record = {name: getattr(step, name) for name in step.__struct_fields__}
         self._sheet.steps.setdefault(f"{who}/{shape.name}", []).append(record)
-        if who not in (verdict.NAIVE, verdict.WEBSOCKETS) and (step.repeated or step.lost or step.violations):
+        if who not in (verdict.NAIVE, verdict.WEBSOCKETS) and (step.repeated or step.unannounced or step.violations):
             self._faulty_steps += 1
         say(
             f"{who} {shape.name} at {step.rate:.4g}/s: {step.deliveries_per_cpu_s:,.0f} deliveries/CPU-s,"
@@ -246,7 +246,8 @@ def fault_of(step: Step) -> str:
     """Why a step did not hold, in a few words."""
     missing = step.deliveries_wanted - step.deliveries
     faults = {
-        "unacknowledged": step.sent - step.acknowledged, "missing": missing, "lost": step.lost, "repeated": step.repeated,
+        "unacknowledged": step.sent - step.acknowledged, "missing": missing, "skipped": step.lost - step.unannounced,
+        "lost": step.unannounced, "repeated": step.repeated,
         "closed": step.closed, "violations": step.violations,
     }  # fmt: skip
     named = [f"{count} {name}" for name, count in faults.items() if count]

@@ -37,7 +37,7 @@ from bench.orders import (
 from bench.schedule import Deliveries, Schedule
 from bench.stream import EventCounter, StreamError
 from wire.client_codec import Form, decode_server_message
-from wire.client_messages import Joined, Ping, Pong
+from wire.client_messages import Joined, Ping, Pong, Skipped
 from wire.errors import PeerError
 from wire.frames import OPCODE_CLOSE, OPCODE_PING
 
@@ -52,12 +52,14 @@ PUMP_S = 0.05
 class Reader:
     """One subscriber: its socket, its place, and for an auditor the tape of all it got."""
 
-    __slots__ = ("counter", "receive", "room_index", "sock", "tape")
+    __slots__ = ("announced", "counter", "receive", "room_index", "sock", "tape")
 
     def __init__(self, sock: socket.socket, counter: EventCounter, room_index: int, audited: bool) -> None:
         self.sock = sock
         self.receive = sock.recv_into
         self.counter = counter
+        self.announced = 0
+        """Offsets that the server said it would not send."""
         self.room_index = room_index
         self.tape: list[bytes] | None = [] if audited else None
 
@@ -77,7 +79,7 @@ class LoadSide:
         self._receives = 0
         self._tape_starts: dict[int, int] = {}
         self._begin_cpu_s = 0.0
-        self._baseline: dict[int, tuple[int, int, int]] = {}
+        self._baseline: dict[int, tuple[int, int, int, int]] = {}
         self._forget_samples()
 
     def _forget_samples(self) -> None:
@@ -216,7 +218,7 @@ class LoadSide:
                 self._drop(fd)
 
     def _answer(self, reader: Reader) -> None:
-        """Pings of both kinds are answered; counts and the like are read over.
+        """Pings of both kinds are answered, skips noted; counts and the like are read over.
 
         A close frame is followed by the end of the stream, which is counted.
         """
@@ -225,9 +227,13 @@ class LoadSide:
         for opcode, payload in counter.others:
             if opcode == OPCODE_PING:
                 reader.sock.send(b"\x8a" + bytes((0x80 | len(payload),)) + bytes(4) + payload)
-            elif opcode != OPCODE_CLOSE and isinstance(decode_server_message(payload, Form.MSGPACK), Ping):
-                room = self._rooms[reader.room_index]
-                reader.sock.send(message_frame(Pong(seen={room: counter.offset}), mask))
+            elif opcode != OPCODE_CLOSE:
+                message = decode_server_message(payload, Form.MSGPACK)
+                if isinstance(message, Ping):
+                    room = self._rooms[reader.room_index]
+                    reader.sock.send(message_frame(Pong(seen={room: counter.offset}), mask))
+                elif isinstance(message, Skipped):
+                    reader.announced += message.last - message.first + 1
         counter.others.clear()
 
     def _drop(self, fd: int) -> None:
@@ -244,7 +250,7 @@ class LoadSide:
         self._baseline = {}
         for fd, reader in self._readers.items():
             counter = reader.counter
-            self._baseline[fd] = (counter.events, counter.lost, counter.repeated)
+            self._baseline[fd] = (counter.events, counter.lost, counter.repeated, reader.announced)
             if reader.tape is not None:
                 reader.tape = [counter.rest] if counter.rest else []
                 self._tape_starts[fd] = counter.offset
@@ -272,20 +278,22 @@ class LoadSide:
         samples = zip(self._sample_rooms, self._sample_offsets, self._sample_counts, self._sample_times, strict=True)
         for room, last, count, at in samples:
             deliveries.add(room, last, count, at)
-        events = lost = repeated = audited = violations = 0
+        events = lost = unannounced = repeated = audited = violations = 0
         for fd, reader in self._readers.items():
             counter = reader.counter
-            events_before, lost_before, repeated_before = self._baseline[fd]
+            events_before, lost_before, repeated_before, announced_before = self._baseline[fd]
             events += counter.events - events_before
             lost += counter.lost - lost_before
+            unannounced += abs(counter.lost - lost_before - (reader.announced - announced_before))
             repeated += counter.repeated - repeated_before
             if reader.tape is not None:
                 findings = audit(b"".join(reader.tape), self._rooms[reader.room_index], self._tape_starts[fd])
                 audited += findings.events
-                violations += not findings.clean or findings.events != counter.events - events_before
+                violations += not findings.honest or findings.events != counter.events - events_before
         took = deliveries.histogram
         return Measured(
-            deliveries=events, lost=lost, repeated=repeated, closed=self._closed, unplanned=deliveries.unplanned,
+            deliveries=events, lost=lost, unannounced=unannounced, repeated=repeated, closed=self._closed,
+            unplanned=deliveries.unplanned,
             audited=audited, violations=violations,
             p50_ms=took.percentile_us(50) / 1e3, p99_ms=took.percentile_us(99) / 1e3, max_ms=took.maximum_us / 1e3,
             frame_bytes=max((reader.counter.frame_bytes for reader in self._readers.values()), default=0),

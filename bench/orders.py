@@ -108,6 +108,8 @@ class Measured(Report, tag="measured"):
 
     deliveries: int
     lost: int
+    unannounced: int
+    """Of those lost, what no `skipped` named; or the reverse."""
     repeated: int
     closed: int
     unplanned: int

@@ -84,6 +84,7 @@ class Step(Struct, frozen=True, kw_only=True):
     deliveries: int
     deliveries_wanted: int
     lost: int
+    unannounced: int
     repeated: int
     closed: int
     violations: int
@@ -215,7 +216,7 @@ class RunningStep:
             rate=self._rate, seconds=self._seconds,
             sent=spoken.sent, acknowledged=spoken.acknowledged, refused=spoken.refused, unanswered=spoken.unanswered,
             deliveries=took.deliveries, deliveries_wanted=published * self._rig.shape.each,
-            lost=took.lost, repeated=took.repeated, closed=took.closed + spoken.closed,
+            lost=took.lost, unannounced=took.unannounced, repeated=took.repeated, closed=took.closed + spoken.closed,
             violations=took.violations, audited=took.audited,
             p50_ms=took.p50_ms, p99_ms=took.p99_ms, max_ms=took.max_ms,
             ack_p50_ms=spoken.ack_p50_ms, ack_p99_ms=spoken.ack_p99_ms, speaker_late_p99_ms=spoken.late_p99_ms,

@@ -103,7 +103,7 @@ def rows_of(sheet: Sheet) -> list[Row]:
         Row("memory of a stalled reader", "KiB", sheet.of(STALLED, ROOM, "kib_per_client"), at_most=192),
         Row("one room at 20/s is whole and within 500 ms", "", sheet.of(PARVIS, ROOM, "held"), at_least=1),
         Row("100 rooms at 20/s are whole and within 500 ms", "", sheet.of(PARVIS, ROOMS, "held"), at_least=1),
-        Row("steps of ours with loss, repeats or disorder", "", [sum(faulty)] if faulty else [], at_most=0),
+        Row("steps of ours with unannounced loss, repeats or disorder", "", [sum(faulty)] if faulty else [], at_most=0),
     ]  # fmt: skip
 
 

@@ -43,6 +43,7 @@ def test_a_whole_stream_in_order_is_clean() -> None:
 def test_a_planted_fault_of_order_is_found(offsets: list[int], findings: Findings) -> None:
     assert audit(written(*map(event, offsets)), ROOM, 0) == findings
     assert not findings.clean
+    assert not findings.honest
 
 
 @pytest.mark.parametrize(
@@ -55,11 +56,20 @@ def test_planted_other_content_is_found(altered: Event) -> None:
     assert audit(stream, ROOM, 0) == replace(CLEAN, altered=1)
 
 
-def test_an_announced_loss_is_a_finding_too() -> None:
-    stream = written(event(1), Skipped(ROOM, 2, 3), event(4), Reset(ROOM, "other", 0))
-    findings = audit(stream, ROOM, 0)
-    assert (findings.told, findings.lost) == (2, 2)
+def test_an_announced_loss_is_honest_and_no_whole_stream() -> None:
+    findings = audit(written(event(1), Skipped(ROOM, 2, 3), event(4)), ROOM, 0)
+    assert (findings.announced, findings.lost) == (2, 2)
+    assert findings.honest
     assert not findings.clean
+
+
+@pytest.mark.parametrize(
+    "told", [Skipped(ROOM, 2, 2), Skipped(ROOM, 2, 4), Reset(ROOM, "other", 3)], ids=["less", "more", "reset"]
+)
+def test_a_loss_that_was_announced_wrongly_is_found(told: ServerMessage) -> None:
+    findings = audit(written(event(1), told, event(4), event(5)), ROOM, 0)
+    assert findings.lost == 2
+    assert not findings.honest
 
 
 def test_a_text_shorter_than_its_id_holds_the_ids_end() -> None:

@@ -12,7 +12,7 @@ from wsproto.events import AcceptConnection, BytesMessage, Request
 from bench.load import LoadSide
 from bench.orders import Begin, Connect, Connected, Evaluate, Failed, Measured, Settle, Settled, Speak, encode_line
 from wire.client_codec import Form, decode_client_message, encode
-from wire.client_messages import Event, Joined, Ping, Pong, ServerMessage, Welcome
+from wire.client_messages import Event, Joined, Ping, Pong, ServerMessage, Skipped, Welcome
 from wire.frames import OPCODE_BINARY, frame
 
 ROOM = "bench/r000"
@@ -109,6 +109,11 @@ def test_a_planted_fault_is_found_by_counter_and_auditor(
     assert report.violations == 1
     # Disorder that was joined in one buffer is the auditor's to see: the counter knows a buffer's last offset only.
     assert (report.lost, report.repeated) in {(lost, repeated), (0, 0)} if offsets[1] == 3 else {(lost, repeated)}
+
+
+def test_an_announced_loss_is_told_apart_from_a_silent_one(server: PlantingServer) -> None:
+    _, report = measured(server, lambda sock: sock.sendall(written(event(1), Skipped(ROOM, 2, 3), event(4), event(5))), heads=5)
+    assert (report.deliveries, report.lost, report.unannounced, report.violations) == (13, 2, 0, 0)
 
 
 def test_a_reader_that_is_closed_is_reported(server: PlantingServer) -> None:
