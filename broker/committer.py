@@ -23,6 +23,7 @@ from broker.shard import Shard
 from runtime.backoff import Backoff
 from runtime.metrics import BrokerCounters
 from runtime.offload import Offload, OffloadTimeout
+from shard_router.placement import SlotMap
 from wire.limits import (
     CLAIM_RETRY_BASE_S,
     CLAIM_RETRY_CAP_S,
@@ -33,7 +34,7 @@ from wire.limits import (
     JOURNAL_IDLE_AFTER_S,
     MESSAGE_IDS_PER_ROOM_MIN,
 )
-from wire.names import Slot, Term
+from wire.names import ShardId, Slot, Term
 
 # What leaves open whether a job of the journal took effect.
 UNKNOWN_OUTCOME: Final = (Unavailable, OffloadTimeout)
@@ -48,29 +49,36 @@ class Committer:
         journal: Journal,
         lane: Offload,
         *,
-        owner: str,
+        owner: ShardId,
         deadline_s: float,
         do: Callable[[Sequence[Effect]], None],
+        on_newer_map: Callable[[int], None],
         wall_ms: Callable[[], int],
         rng: Random,
         log: FilteringBoundLogger,
         counters: BrokerCounters,
     ) -> None:
-        """`do` carries out effects; `deadline_s` bounds one commit or claim, from asking to knowing."""
+        """`do` carries out effects; `deadline_s` bounds one commit or claim, from asking to knowing.
+
+        `on_newer_map` is told of a map that the journal has seen and this shard has not.
+        """
         self._shard = shard
         self._journal = journal
         self._lane = lane
         self._owner = owner
         self._deadline_s = deadline_s
         self._do = do
+        self._on_newer_map = on_newer_map
         self._wall_ms = wall_ms
         self._rng = rng
         self._log = log
         self._counters = counters
         self._retains: deque[Retain] = deque()
         """What the journal may forget, at most one per loaded room and RETENTION_EVERY_EVENTS of its events."""
-        self._fences: deque[float] = deque(maxlen=FENCES_MAX)
-        """When the journal last fenced a write of ours."""
+        self._fences: deque[float] = deque(maxlen=FENCES_MAX - 1)
+        """When fenced slots were last claimed back."""
+        self._next_map: SlotMap | None = None
+        """The newest map that was not followed yet."""
         self._group_began_s = -math.inf
         self._woken = trio.lowlevel.ParkingLot()
         self._is_waiting = False
@@ -81,6 +89,11 @@ class Committer:
         if self._is_waiting:
             self._is_waiting = False
             self._woken.unpark()
+
+    def follow(self, slot_map: SlotMap) -> None:
+        """Claim and release what this map says, as soon as no group is under way."""
+        self._next_map = slot_map
+        self.wake()
 
     def retain(self, effect: Retain) -> None:
         self._retains.append(effect)
@@ -94,11 +107,15 @@ class Committer:
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
+            if self._next_map is not None:
+                await self._follow(self._next_map)
             await self._wait_for_company()
             writes = self._shard.take_group()
             if writes:
                 await self._commit(writes)
             self._settled.unpark_all()
+            if self._next_map is not None:
+                continue
             if self._retains:
                 await self._retain_one()
             elif not self._shard.has_writes:
@@ -117,7 +134,7 @@ class Committer:
             await self._wait_woken()
             return
         await self._upkeep(self._journal.idle)
-        if not self._shard.has_writes and not self._retains:
+        if not self._shard.has_writes and not self._retains and self._next_map is None:
             await self._wait_woken()
 
     async def _wait_woken(self) -> None:
@@ -162,19 +179,48 @@ class Committer:
         times within FENCES_WITHIN_S steps down.
         """
         now = trio.current_time()
-        self._fences.append(now)
-        if len(self._fences) == FENCES_MAX and now - self._fences[0] < FENCES_WITHIN_S:
+        if len(self._fences) == FENCES_MAX - 1 and now - self._fences[0] < FENCES_WITHIN_S:
             self._log.error("slots_lost", slots=len(slots), error=f"fenced {FENCES_MAX} times: is this shard running twice?")
             self._do(self._shard.on_slots_lost(slots))
             return
+        terms = await self._claim_or_lose(slots)
+        if terms is not None:
+            self._fences.append(now)
+            self._log.warning("slots_claimed_back", slots=len(slots))
+            self._do(self._shard.on_claimed_back(terms))
+
+    # --- the map ----------------------------------------------------------------------------------
+
+    async def _follow(self, slot_map: SlotMap) -> None:
+        """Release what the map gives to others, claim what it gives to us; nothing is under way meanwhile."""
+        self._next_map = None
+        mine = slot_map.slots_of(self._owner)
+        began = trio.current_time()
+        gained, effects = self._shard.follow(mine, slot_map.version)
+        self._do(effects)
+        if gained:
+            try:
+                terms = await self.claim(gained, slot_map.version)
+            except StaleMap as stale:
+                self._log.warning("claim_refused", slots=len(gained), error=str(stale))
+                self._do(self._shard.on_claim_refused(gained))
+                self._on_newer_map(stale.newest)
+                return
+            self._do(self._shard.own(terms, trio.current_time()))
+        self._log.info(
+            "map_followed", map_version=slot_map.version, slots=len(mine), claimed=len(gained),
+            took_s=round(trio.current_time() - began, 3),
+        )  # fmt: skip
+
+    async def _claim_or_lose(self, slots: set[Slot]) -> Mapping[Slot, Term] | None:
+        """Claim slots of ours once more; None, and they are released, when a newer map may have given them away."""
         try:
-            terms = await self.claim(sorted(slots), self._shard.map_version)
+            return await self.claim(sorted(slots), self._shard.map_version)
         except StaleMap as stale:
             self._log.warning("slots_lost", slots=len(slots), error=str(stale))
             self._do(self._shard.on_slots_lost(slots))
-        else:
-            self._log.warning("slots_claimed_back", slots=len(slots))
-            self._do(self._shard.on_claimed_back(terms))
+            self._on_newer_map(stale.newest)
+            return None
 
     # --- unknown outcomes -----------------------------------------------------------------------
 
@@ -187,12 +233,8 @@ class Committer:
         self._log.warning("commit_outcome_unknown", writes=len(writes), error=str(error))
         slots, effects = self._shard.on_unknown(writes)
         self._do(effects)
-        try:
-            terms = await self.claim(sorted(slots), self._shard.map_version)
-        except StaleMap as stale:
-            self._log.warning("slots_lost", slots=len(slots), error=str(stale))
-            self._do(self._shard.on_slots_lost(slots))
-        else:
+        terms = await self._claim_or_lose(slots)
+        if terms is not None:
             self._log.info("slots_reclaimed", slots=len(slots))
             self._do(self._shard.on_reclaimed(terms))
 
@@ -201,13 +243,18 @@ class Committer:
         backoff = Backoff(self._rng, CLAIM_RETRY_BASE_S, CLAIM_RETRY_CAP_S)
         while True:
             try:
-                return await self._lane(
+                terms = await self._lane(
                     partial(self._journal.claim, slots, map_version, self._owner), deadline_s=self._deadline_s
                 )
             except UNKNOWN_OUTCOME as error:
+                # Publishers need not wait for the journal to find out: their commits would fare no better.
+                self._shard.tell_journal_away(True)
                 pause_s = backoff.next_delay()
                 self._log.warning("claim_failed", slots=len(slots), error=str(error), again_in_s=round(pause_s, 3))
                 await trio.sleep(pause_s)
+            else:
+                self._shard.tell_journal_away(False)
+                return terms
 
     # --- upkeep -----------------------------------------------------------------------------------
 

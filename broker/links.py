@@ -15,7 +15,17 @@ from broker.hosted import LinkId
 from broker.shard import Shard
 from runtime.link import Link
 from wire.limits import LINK_DOWN_EVENTS_BYTES_MAX
-from wire.node_messages import Attached, Batch, HideFrames, Range, Sum, encode_node_message
+from wire.node_messages import (
+    MAP_NEWS_SINCE_VERSION,
+    Attached,
+    Batch,
+    Doubt,
+    HideFrames,
+    MapNews,
+    Range,
+    Sum,
+    encode_node_message,
+)
 
 # A link that was full has room again when it is down to a quarter: attaching again costs
 # up to a tail (1 MiB), so it should not be asked for at the brim.
@@ -65,6 +75,16 @@ class Links:
 
     def all(self) -> list[Link]:
         return list(self._links.values())
+
+    def tell_all(self, message: MapNews | Doubt) -> None:
+        """Say something to every peer that knows the word."""
+        for link in self.all():
+            self.tell(link, message)
+
+    def tell(self, link: Link, message: MapNews | Doubt) -> None:
+        """Say it to one peer; a link of an older program has no such word, and goes on as that program does."""
+        if link.version >= MAP_NEWS_SINCE_VERSION and not link.send_nowait(message):
+            self._cut(link)
 
     def do(self, effects: Sequence[Effect]) -> None:
         """Carry out effects, in order.  Never waits."""

@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from broker.committer import Committer
 from broker.effects import Effect
 from broker.hosted import LinkId
-from broker.journal.protocol import Journal
+from broker.journal.protocol import Journal, StaleMap
 from broker.links import Links
 from broker.reader import Reader
 from broker.shard import Shard
@@ -29,15 +29,16 @@ from runtime.metrics import BrokerCounters
 from runtime.offload import Offload
 from runtime.schema import BrokerSettings
 from runtime.transport import Listener, Network, Transport
-from shard_router.placement import SlotMap
+from shard_router.directory import Directory
 from wire.errors import PeerError
 from wire.limits import LINKS_PER_SHARD_MAX, SIGNALS_PER_S_MAX
 from wire.names import ShardId
-from wire.node_messages import AnyNodeMessage
+from wire.node_messages import AnyNodeMessage, Doubt, MapNews
 
 TICK_S: Final = 1 / SIGNALS_PER_S_MAX
 # Out of descriptors, the listener stays readable: the loop must not spin until one is free.
 ACCEPT_PAUSE_S: Final = 0.1
+MOVED_OUT_LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class BrokerParts:
     settings: BrokerSettings
     keep_events: int
     """Events kept per room in the journal."""
-    slot_map: SlotMap
+    directory: Directory
+    """Whose map is followed."""
     network: Network
     journal: Journal
     lane: Offload
@@ -62,11 +64,11 @@ class BrokerParts:
 
 
 async def run_shard(parts: BrokerParts, *, task_status: trio.TaskStatus["ShardServer"] = trio.TASK_STATUS_IGNORED) -> None:
-    """Claim the slots, serve until the lifecycle drains, answer what is under way, and return.
+    """Claim the slots, follow the map, serve until the lifecycle drains, answer what is under way, and return.
 
     Reports its server when gateways can connect.  Raises `StaleMap` when the journal has
-    seen a newer slot map, `OSError` when the address cannot be bound.  A journal that is away
-    is waited for.
+    seen a newer slot map than the directory's, which cannot change; `OSError` when the address
+    cannot be bound.  A journal that is away is waited for.
     """
     settings, journal = parts.settings, parts.journal
     listener = await parts.network.listen(settings.host, settings.port)
@@ -103,7 +105,8 @@ class ShardServer:
         )
         self.committer = Committer(
             self.shard, parts.journal, parts.lane,
-            owner=settings.id, deadline_s=settings.commit_deadline_s, do=self._do, wall_ms=self._wall_ms,
+            owner=ShardId(settings.id), deadline_s=settings.commit_deadline_s, do=self._do,
+            on_newer_map=parts.directory.heard_of, wall_ms=self._wall_ms,
             rng=parts.rng, log=parts.log, counters=counters,
         )  # fmt: skip
         self.reader = Reader(
@@ -115,6 +118,8 @@ class ShardServer:
             load=self.reader.load, read=self.reader.read, retain=self.committer.retain, wake=self.committer.wake,
             log=parts.log,
         )  # fmt: skip
+        self._is_in_doubt = False
+        """Whether gateways were told that this shard's lease has lapsed."""
         self._links_opening = 0
         self._limited_log = LimitedLog(parts.log, trio.current_time)
         """For what anybody who reaches the link port can cause as often as they like."""
@@ -128,12 +133,23 @@ class ShardServer:
         return int(self._parts.lifecycle.wall_clock() * 1000)
 
     async def claim(self) -> None:
-        """Take the slots that the map gives to this shard; raises `StaleMap`."""
-        parts, slot_map = self._parts, self._parts.slot_map
-        slots = slot_map.slots_of(ShardId(parts.settings.id))
-        terms = await self.committer.claim(slots, slot_map.version)
-        self.shard.own(terms, slot_map.version, trio.current_time())
-        parts.log.info("slots_claimed", slots=len(slots), map_version=slot_map.version)
+        """Take the slots that the map gives to this shard; raises `StaleMap` when it is too old and cannot change."""
+        directory, shard = self._parts.directory, self.shard
+        while True:
+            slot_map = directory.slot_map
+            mine, _ = shard.follow(slot_map.slots_of(ShardId(self._parts.settings.id)), slot_map.version)
+            try:
+                terms = await self.committer.claim(mine, slot_map.version)
+            except StaleMap as stale:
+                if not directory.can_change:
+                    raise
+                self._parts.log.warning("claim_refused", error=str(stale))
+                directory.heard_of(stale.newest)
+                await directory.wait_changed(slot_map.version)
+            else:
+                shard.own(terms, trio.current_time())
+                self._parts.log.info("slots_claimed", slots=len(mine), map_version=slot_map.version)
+                return
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks that always run; those of links will be in `nursery` too."""
@@ -141,6 +157,37 @@ class ShardServer:
         nursery.start_soon(self.committer.run)
         nursery.start_soon(self.reader.run)
         nursery.start_soon(self._keep_time)
+        nursery.start_soon(self._follow_directory)
+
+    # --- the map ------------------------------------------------------------------------------
+
+    async def _follow_directory(self) -> None:
+        """Follow each newer map, and say so over every link at once: gateways need not wait for their own next look."""
+        directory, seen = self._parts.directory, self.shard.map_version
+        while True:
+            await directory.wait_changed(seen)
+            slot_map = directory.slot_map
+            if slot_map.version > seen:
+                seen = slot_map.version
+                self.links.tell_all(MapNews(seen))
+                self.committer.follow(slot_map)
+
+    def _look_at_lease(self) -> None:
+        """Tell gateways when this shard may have been replaced without knowing it, and when it knows better again."""
+        is_lapsed = self._parts.directory.is_lapsed
+        if is_lapsed != self._is_in_doubt:
+            self._is_in_doubt = is_lapsed
+            self._parts.log.warning("lease_lapsed" if is_lapsed else "lease_renewed")
+            self.links.tell_all(Doubt(is_lapsed))
+
+    async def _move_out(self) -> None:
+        """Have the slots given to other shards and wait until they are, so that nobody waits for a successor."""
+        directory, shard = self._parts.directory, self.shard
+        if not shard.slots_owned or not directory.start_leaving():
+            return
+        while shard.slots_owned:  # noqa: ASYNC110 -- a look twenty times a second, for a second, once in a life
+            await trio.sleep(MOVED_OUT_LOOK_S)
+        self._parts.log.info("slots_moved_out", map_version=shard.map_version)
 
     # --- links --------------------------------------------------------------------------------
 
@@ -210,6 +257,8 @@ class ShardServer:
     async def _converse(self, link: Link) -> None:
         """Messages until the link ends."""
         link_id = self.links.add(link)
+        if self._is_in_doubt:
+            self.links.tell(link, Doubt(True))
         try:
             reason = await link.run(partial(self._on_message, link_id))
         finally:
@@ -217,6 +266,8 @@ class ShardServer:
         self._parts.log.info("link_ended", node=link.peer_node, reason=reason)
 
     def _on_message(self, link_id: LinkId, message: AnyNodeMessage) -> None:
+        if isinstance(message, MapNews):
+            self._parts.directory.heard_of(message.map_version)
         self._do(self.shard.on_message(link_id, message, trio.current_time(), self._wall_ms()))
 
     # --- time ---------------------------------------------------------------------------------
@@ -226,13 +277,18 @@ class ShardServer:
         while True:
             await trio.sleep(TICK_S)
             self.links.tick(trio.current_time())
+            self._look_at_lease()
 
     async def drain(self) -> None:
-        """Tell gateways, finish what is under way, hand every answer to the kernel; within the drain's deadline."""
+        """Move out, tell gateways, finish what is under way, hand every answer to the kernel; within the drain's deadline."""
+        log = self._parts.log
+        deadline = trio.current_time() + self._parts.settings.drain_deadline_s
+        # What nobody has taken over by half the time is left to the directory to find out.
+        with trio.move_on_after(self._parts.settings.drain_deadline_s / 2):
+            await self._move_out()
         self.listener.close()
         self._do(self.shard.leave())
-        log = self._parts.log
-        with trio.move_on_after(self._parts.settings.drain_deadline_s) as patience:
+        with trio.move_on_at(deadline) as patience:
             await self.committer.wait_settled()
             for link in self.links.all():
                 await link.drain(self._parts.settings.drain_deadline_s)

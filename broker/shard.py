@@ -1,7 +1,7 @@
 """One shard, pure: messages of gateways and news of the journal in, effects out.
 
-The facade of four parts that share one state: feeds.py (who listens), publishing.py (what is
-written), loading.py (what is read), shard_state.py (the table they share).  Every call is
+The facade of five parts that share one state: feeds.py (who listens), publishing.py (what is
+written), loading.py (what is read), ownership.py (whose slots), shard_state.py (the table they share).  Every call is
 synchronous, changes the state at once and answers what the world must do about it; the
 server does that and comes back with the results.  Clocks are arguments: `now_s` never goes
 back, `now_ms` is the wall's.
@@ -14,6 +14,7 @@ from broker.feeds import Feeds
 from broker.hosted import LinkId
 from broker.journal.protocol import CommitOutcome, LoadedRoom, Write
 from broker.loading import Loading
+from broker.ownership import Ownership
 from broker.publishing import Publishing
 from broker.record import Entry
 from broker.room import Room
@@ -32,6 +33,7 @@ from wire.node_messages import (
     Detach,
     HideFrames,
     Leaving,
+    MapNews,
     Members,
     PublishCommand,
     Range,
@@ -61,6 +63,7 @@ class Shard:
         self._feeds = Feeds(self._state)
         self._publishing = Publishing(self._state, self._feeds, keep_events)
         self._loading = Loading(self._state, self._feeds, self._publishing)
+        self._ownership = Ownership(self._state, self._feeds, self._publishing)
         self._reload_at_s = 0.0
         counters.rooms_loaded = lambda: len(self._state.rooms)
         counters.feeds = lambda: sum(len(hosted.feeds) for hosted in self._state.rooms.values())
@@ -81,6 +84,10 @@ class Shard:
     def journal_away(self) -> bool:
         return self._state.journal_away
 
+    def tell_journal_away(self, is_away: bool) -> None:
+        """Whether the journal can be reached: while it cannot, publishes are refused at once."""
+        self._state.journal_away = is_away
+
     @property
     def is_draining(self) -> bool:
         return self._state.draining
@@ -98,10 +105,32 @@ class Shard:
 
     # --- slots and links --------------------------------------------------------------------------
 
-    def own(self, terms: Mapping[Slot, Term], map_version: int, now_s: float) -> None:
-        """These slots were claimed for this shard, under these terms."""
-        self._state.own(terms, map_version)
-        self._feeds.took_over(now_s)
+    @property
+    def slots_owned(self) -> int:
+        """Slots this shard has claimed and speaks for."""
+        return len(self._state.terms)
+
+    def heard_of(self, map_version: int) -> None:
+        """A peer follows this map: until ours is as new, questions about slots that are not ours wait for it."""
+        self._ownership.heard_of(map_version)
+
+    def follow(self, mine: Sequence[Slot], map_version: int) -> tuple[list[Slot], list[Effect]]:
+        """A newer map gives this shard the slots `mine`: those to claim, and what releasing the others asks for.
+
+        Between two groups only.
+        """
+        gained = self._ownership.follow(mine, map_version)
+        return gained, self._state.take_effects()
+
+    def own(self, terms: Mapping[Slot, Term], now_s: float) -> list[Effect]:
+        """Slots that `follow` answered were claimed for this shard, under these terms."""
+        self._ownership.own(terms, now_s)
+        return self._state.take_effects()
+
+    def on_claim_refused(self, slots: Sequence[Slot]) -> list[Effect]:
+        """Slots that `follow` answered are another shard's by a newer map."""
+        self._ownership.not_ours(slots)
+        return self._state.take_effects()
 
     def link_opened(self, link: LinkId, node: str) -> None:
         self._state.links[link] = Peer(node)
@@ -121,6 +150,8 @@ class Shard:
             self._feeds.detach(link, message)
         elif isinstance(message, Members):
             self._feeds.report_members(link, message, now_s)
+        elif isinstance(message, MapNews):
+            self._ownership.heard_of(message.map_version)
         else:
             raise PeerError(CloseCode.BAD_REQUEST, f"{type(message).__name__} is not for a shard")
         return self._state.take_effects()
@@ -147,8 +178,9 @@ class Shard:
         return self._state.take_effects()
 
     def tick(self, now_s: float) -> list[Effect]:
-        """To be called SIGNALS_PER_S_MAX times a second: sums, and loads that failed."""
+        """To be called SIGNALS_PER_S_MAX times a second: sums, loads that failed, questions that waited too long for an owner."""
         self._feeds.tick(now_s)
+        self._ownership.tick()
         if now_s >= self._reload_at_s:
             self._reload_at_s = now_s + RELOAD_INTERVAL_S
             self._publishing.reload_suspended()

@@ -6,7 +6,7 @@ longest leaves; a room that is attached, pending, loading or suspended never doe
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broker.effects import Effect, Load, Send
@@ -51,6 +51,13 @@ class ShardState:
         self.terms: dict[Slot, Term] = {}
         """The slots this shard speaks for, each with its fencing number."""
         self.map_version = 0
+        """Of the slot map this shard follows."""
+        self.newest_heard = 0
+        """The newest map that a peer has spoken of; above `map_version` while ours is on its way."""
+        self.coming: set[Slot] = set()
+        """Slots that the map gives to this shard and that are being claimed."""
+        self.held: dict[RoomName, None] = {}
+        """Rooms that wait until it is known whether their slot is ours; at most ROOMS_LOADING_MAX."""
         self.journal_away = False
         """Set by an unknown outcome, cleared by the claim that follows: until then nothing is decided."""
         self.draining = False
@@ -93,12 +100,6 @@ class ShardState:
         else:
             self.send(link, Moved(question.room, self.map_version, request=question.request))
 
-    # --- slots --------------------------------------------------------------------------------
-
-    def own(self, terms: Mapping[Slot, Term], map_version: int) -> None:
-        self.terms.update(terms)
-        self.map_version = map_version
-
     # --- rooms --------------------------------------------------------------------------------
 
     def open_room(self, link: LinkId, name: RoomName, question: Question) -> Hosted | None:
@@ -109,17 +110,21 @@ class ShardState:
                 self._idle.move_to_end(name)
             return hosted
         slot = slot_of(name)
-        if slot not in self.terms:
+        is_owned = slot in self.terms
+        if not is_owned and slot not in self.coming and self.newest_heard <= self.map_version:
             self.send_moved(link, question)
             return None
         if self.draining:
             self.refuse(link, question, Refusal.DRAINING)
             return None
-        if self.rooms_loading >= ROOMS_LOADING_MAX or not self._make_space():
+        if self.rooms_loading + len(self.held) >= ROOMS_LOADING_MAX or not self._make_space():
             self.refuse(link, question, Refusal.BUSY)
             return None
         hosted = self.rooms[name] = Hosted(name, slot)
-        self.load(hosted)
+        if is_owned:
+            self.load(hosted)
+        else:
+            self.held[name] = None
         return hosted
 
     def load(self, hosted: Hosted) -> None:
@@ -153,6 +158,7 @@ class ShardState:
         if hosted.loading:
             self.load_ended(hosted)
         self._idle.pop(hosted.name, None)
+        self.held.pop(hosted.name, None)
         del self.rooms[hosted.name]
 
     def settle(self, hosted: Hosted) -> None:

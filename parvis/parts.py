@@ -121,7 +121,7 @@ async def start_shard(
     parts = BrokerParts(
         settings=settings.broker,
         keep_events=settings.journal.keep_events,
-        slot_map=directory.slot_map,
+        directory=directory,
         network=host.network,
         journal=opened.journal,
         lane=opened.lane,

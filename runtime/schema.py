@@ -99,11 +99,10 @@ class BrokerSettings(Section, frozen=True):
     port: Port = 8101
     """Link port, for gateways; 0 takes any free one."""
     advertise: str = ""
-    """``host:port`` at which gateways reach the link port, where that is not broker.host itself; "": host and port as
-    they are."""
+    """``host:port`` at which gateways reach the link port; "": broker.host and the port as they are."""
     weight: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Share of the slots that a shard asks for when the cluster's directory has never heard of it; 0: none until
-    `parvis cluster add`."""
+    the shard is added to the cluster."""
     admin_host: str = "127.0.0.1"
     """Address of the admin port; keep it private."""
     admin_port: Port = 0

@@ -40,6 +40,13 @@ class Directory(Protocol):
         """Return as soon as `slot_map.version` is another than `seen_version`."""
 
     @property
+    def can_change(self) -> bool:
+        """Whether there may ever be another map."""
+
+    def start_leaving(self) -> bool:
+        """Ask for this shard's slots to be given to others; False when nobody is there to take them."""
+
+    @property
     def is_lapsed(self) -> bool:
         """Whether this node's lease has lapsed: somebody else may have been given what it believes to own."""
 
@@ -69,6 +76,13 @@ class StaticDirectory:
 
     def address_of(self, shard: ShardId) -> Address | None:
         return self._addresses.get(shard)
+
+    @property
+    def can_change(self) -> bool:
+        return False
+
+    def start_leaving(self) -> bool:
+        return False
 
     @property
     def is_lapsed(self) -> bool:

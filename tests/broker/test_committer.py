@@ -1,5 +1,6 @@
 """The writing task: groups, the barrier after an unknown outcome, healing, upkeep."""
 
+import itertools
 from random import Random
 
 import pytest
@@ -8,13 +9,16 @@ import trio.testing
 
 from broker.effects import Retain
 from broker.journal.memory import MemoryJournal
+from shard_router.placement import SlotMap
+from shard_router.slots import slot_of
+from tests.support.changing_directory import ChangingDirectory, map_of
 from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.offloads import HeldOffload
 from tests.support.shard_driver import ALL_SLOTS, ROOM, message
 from tests.support.shard_links import GatewayEnd, connect, parts_of, running_shard
 from wire.limits import FENCES_MAX
 from wire.names import Epoch, RoomName
-from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, Moved, Range, RangeRead
+from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, MapNews, Moved, Range, RangeRead
 
 
 @pytest.mark.parametrize(("fault", "is_kept"), [(Fault.BEFORE, False), (Fault.AFTER, True)])
@@ -191,3 +195,82 @@ async def test_a_journal_tidies_up_once_when_nothing_is_written_for_a_while() ->
         gateway.say(message(2))
         await gateway.expect(Committed)
         assert journal.tidied == 1
+
+
+async def test_a_newer_map_is_followed_between_two_groups() -> None:
+    directory, journal = ChangingDirectory(map_of(1, "shard-1", "shard-2")), MemoryJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, directory=directory)) as server:
+        gateway = await connect(nursery, server)
+        mine, theirs = room_of_shard(directory.slot_map, "shard-1"), room_of_shard(directory.slot_map, "shard-2")
+        gateway.say(Attach(mine, 1), message(1, room=mine), message(2, room=theirs))
+        assert (await gateway.expect(Moved)).request == 2
+        await gateway.expect(Committed)
+        directory.change(map_of(2, "shard-1"))
+        assert (await gateway.expect(MapNews)).map_version == 2
+        gateway.say(message(3, room=theirs))
+        assert (await gateway.expect(Committed)).request == 3
+        directory.change(map_of(3, "shard-2"))
+        assert (await gateway.expect(Moved, lambda moved: moved.generation == 1)).map_version == 3
+        gateway.say(message(4, room=mine))
+        assert (await gateway.expect(Moved, lambda moved: moved.request == 4)).map_version == 3
+        assert server.shard.slots_owned == 0
+
+
+async def test_a_slot_is_lost_and_won_while_the_journal_is_away() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1", "shard-2"))
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, directory=directory)) as server:
+        gateway = await connect(nursery, server)
+        theirs = room_of_shard(directory.slot_map, "shard-2")
+        journal.fail("claim", Fault.BEFORE, times=3)
+        directory.change(map_of(2, "shard-1"))
+        await gateway.expect(MapNews)
+        with trio.fail_after(10):
+            while not server.shard.journal_away:
+                await trio.testing.wait_all_tasks_blocked(0.005)
+        gateway.say(message(1, room=theirs))
+        assert (await gateway.expect(CommandRefused)).code == "unavailable"
+        with trio.fail_after(10):
+            while server.shard.journal_away:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        gateway.say(message(2, room=theirs))
+        assert (await gateway.expect(Committed)).request == 2
+
+
+async def test_a_claim_under_a_map_that_is_old_already_asks_for_the_newer_one() -> None:
+    directory, journal = ChangingDirectory(map_of(1, "shard-1", "shard-2")), MemoryJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, directory=directory)) as server:
+        gateway = await connect(nursery, server)
+        theirs = room_of_shard(directory.slot_map, "shard-2")
+        journal.claim(ALL_SLOTS, 7, "shard-2")
+        directory.change(map_of(2, "shard-1"))
+        with trio.fail_after(10):
+            while 7 not in directory.heard:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        directory.change(map_of(8, "shard-1"))
+        await gateway.expect(MapNews, lambda news: news.map_version == 8)
+        gateway.say(message(1, room=theirs))
+        assert (await gateway.expect(Committed)).request == 1
+
+
+async def test_moves_that_fence_a_late_write_are_no_sign_of_a_shard_that_runs_twice() -> None:
+    directory, journal = ChangingDirectory(map_of(1, "shard-1")), MemoryJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, directory=directory)) as server:
+        gateway = await connect(nursery, server)
+        for turn in range(FENCES_MAX + 1):
+            version = 2 * turn + 2
+            journal.claim(ALL_SLOTS, version, "shard-2")
+            gateway.say(message(turn))
+            assert (await gateway.expect(Moved)).request == turn
+            directory.change(map_of(version, "shard-2"))
+            await gateway.expect(MapNews, lambda news, version=version: news.map_version == version)
+            directory.change(map_of(version + 1, "shard-1"))
+            await gateway.expect(MapNews, lambda news, version=version: news.map_version == version + 1)
+        gateway.say(message(100))
+        assert (await gateway.expect(Committed)).request == 100
+
+
+def room_of_shard(slot_map: SlotMap, shard: str) -> str:
+    """Some room whose slot the map gives to this shard."""
+    names = (RoomName(f"town/room-{number}") for number in itertools.count())
+    return next(name for name in names if slot_map.owner_of(slot_of(name)) == shard)

@@ -16,6 +16,7 @@ from broker.server import run_shard
 from runtime.link import open_client_link
 from runtime.offload import ThreadLane
 from runtime.sockets import SocketNetwork
+from tests.support.changing_directory import ChangingDirectory, map_of
 from tests.support.faulty_journal import FaultyJournal
 from tests.support.shard_driver import ALL_SLOTS, ROOM, delete, message
 from tests.support.shard_links import SECRET, GatewayEnd, connect, parts_of, running_shard
@@ -25,8 +26,11 @@ from wire.node_messages import (
     Batch,
     CommandRefused,
     Committed,
+    Doubt,
     HideFrames,
     Leaving,
+    MapNews,
+    Moved,
     Range,
     RangeRead,
 )
@@ -129,6 +133,73 @@ async def test_a_shard_under_an_old_map_says_so_and_does_not_start() -> None:
     journal.claim(ALL_SLOTS, 7, "another")
     with pytest.raises(StaleMap):
         await run_shard(parts_of(journal, map_version=6))
+
+
+async def test_a_shard_under_an_old_map_waits_for_a_newer_one_where_there_can_be_one() -> None:
+    journal, directory = MemoryJournal("store"), ChangingDirectory(map_of(6, "shard-1"))
+    journal.claim(ALL_SLOTS, 7, "another")
+    async with trio.open_nursery() as nursery:
+
+        async def change() -> None:
+            while not directory.heard:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            directory.change(map_of(8, "shard-1"))
+
+        nursery.start_soon(change)
+        async with running_shard(parts_of(journal, directory=directory)) as server:
+            assert (directory.heard[0], server.shard.map_version, server.shard.slots_owned) == (7, 8, 4096)
+
+
+async def test_a_lapsed_lease_is_told_to_gateways_old_and_new_and_so_is_its_renewal() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1"))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(MemoryJournal("store"), directory=directory)) as server:
+        one = await connect(nursery, server, "gateway-1")
+        directory.is_lapsed = True
+        assert (await one.expect(Doubt)).is_lapsed
+        two = await connect(nursery, server, "gateway-2")
+        assert (await two.expect(Doubt)).is_lapsed
+        directory.is_lapsed = False
+        assert not (await two.expect(Doubt)).is_lapsed
+        assert not (await one.expect(Doubt)).is_lapsed
+
+
+async def test_news_of_a_map_from_a_gateway_make_the_directory_look() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1"))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(MemoryJournal("store"), directory=directory)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(MapNews(4), message(1))
+        await gateway.expect(Committed)
+        assert directory.heard == [4]
+
+
+async def test_a_shard_that_leaves_moves_its_slots_out_first_and_serves_meanwhile() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1"))
+    parts = parts_of(MemoryJournal("store"), directory=directory)
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1))
+        await gateway.expect(Attached)
+        parts.lifecycle.start_drain("test")
+        with trio.fail_after(10):
+            while not directory.is_leaving:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        gateway.say(message(1))
+        assert (await gateway.expect(Committed)).request == 1
+        directory.change(map_of(2, "shard-2"))
+        assert (await gateway.expect(Moved)).generation == 1
+        await gateway.expect(Leaving)
+        await gateway.wait_ended()
+
+
+async def test_a_shard_whose_slots_nobody_can_take_drains_at_once() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1"))
+    directory.has_successor = False
+    parts = parts_of(MemoryJournal("store"), directory=directory, drain_deadline_s=60)
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        gateway = await connect(nursery, server)
+        parts.lifecycle.start_drain("test")
+        await gateway.expect(Leaving)
+        await gateway.wait_ended()
 
 
 @pytest.mark.parametrize("rubbish", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4000, b"\x00\x00\x00\x01\xc1", b""])

@@ -146,7 +146,7 @@ class Cluster:
         lanes = [self._lanes(f"{shard}-commit"), self._lanes(f"{shard}-read")]
         parts = BrokerParts(
             settings=BrokerSettings(id=shard, host=self._host, port=node.port, drain_deadline_s=2.0),
-            keep_events=100_000, slot_map=self._directory().slot_map, network=self._network_of(shard),
+            keep_events=100_000, directory=self._directory(), network=self._network_of(shard),
             journal=journal or self.journal, lane=lanes[0], read_lane=lanes[1], secrets=SECRETS,
             rng=self._rng_for(), log=self._log, counters=node.counters, lifecycle=node.lifecycle,
         )  # fmt: skip

@@ -53,7 +53,16 @@ class ShardDriver:
         self.loads_held = False
         self.held: list[Load | Read] = []
         self.links_full: set[int] = set()
-        self.shard.own(self.journal.claim(ALL_SLOTS, map_version, "shard-1"), map_version, self.now_s)
+        self.follow(ALL_SLOTS, map_version)
+
+    def follow(self, mine: Sequence[Slot], map_version: int) -> None:
+        """As the committer does it: release, claim, own."""
+        gained, effects = self.shard.follow(mine, map_version)
+        self.run(effects)
+        self.own(gained)
+
+    def own(self, gained: Sequence[Slot]) -> None:
+        self.run(self.shard.own(self.journal.claim(gained, self.shard.map_version, "shard-1"), self.now_s))
 
     # --- gateways ---
 

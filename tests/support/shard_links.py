@@ -16,7 +16,8 @@ from runtime.metrics import BrokerCounters
 from runtime.offload import Offload
 from runtime.schema import BrokerSettings
 from runtime.sockets import SocketNetwork
-from shard_router.placement import place
+from shard_router.directory import Directory, StaticDirectory
+from shard_router.placement import SlotMap, place
 from tests.support.offloads import InlineOffload
 from wire.names import ShardId
 from wire.node_messages import AnyNodeMessage, NodeMessage
@@ -38,6 +39,7 @@ def parts_of(
     drain_deadline_s: float = 5.0,
     commit_deadline_s: float = 5.0,
     rooms_loaded_max: int = 100,
+    directory: Directory | None = None,
 ) -> BrokerParts:
     """A shard's parts: real sockets on a free port, jobs run inline unless a lane is given."""
     return BrokerParts(
@@ -49,7 +51,7 @@ def parts_of(
             rooms_loaded_max=rooms_loaded_max,
         ),
         keep_events=2000,
-        slot_map=place(map_version, {ShardId(name): 1 for name in shards}),
+        directory=directory or FixedDirectory(place(map_version, {ShardId(name): 1 for name in shards})),
         network=SocketNetwork(),
         journal=journal,
         lane=lane or InlineOffload(),
@@ -60,6 +62,14 @@ def parts_of(
         counters=BrokerCounters(),
         lifecycle=Lifecycle(),
     )
+
+
+class FixedDirectory(StaticDirectory):
+    """One map for ever, without settings that would have to name addresses."""
+
+    def __init__(self, slot_map: SlotMap) -> None:
+        self._addresses = {}
+        self._slot_map = slot_map
 
 
 @asynccontextmanager
