@@ -25,6 +25,7 @@ from wire.errors import PeerError
 from wire.limits import LINK_HELLO_DEADLINE_S
 from wire.node_messages import (
     LINK_VERSION,
+    LINK_VERSION_MIN,
     AnyNodeMessage,
     LinkChallenge,
     LinkHello,
@@ -181,14 +182,14 @@ async def server_answer_to(*said: NodeMessage | bytes) -> tuple[Exception, bytes
 async def test_a_version_without_common_ground_is_refused_in_plain_words() -> None:
     error, heard = await server_answer_to(LinkHello(99, "gateway", "g-1", NONCE, b""))
     assert isinstance(error, LinkRefusedError)
-    assert error.reason == "link versions 1 to 1 here and 99 to 99 there have none in common"
+    assert error.reason == f"link versions {LINK_VERSION_MIN} to {LINK_VERSION} here and 99 to 99 there have none in common"
     assert error.reason.encode() in heard
 
 
 async def test_a_client_refuses_a_server_that_only_speaks_newer_versions() -> None:
     near, far = SocketNetwork().pair()
     await say(far, LinkChallenge(9, 8, NONCE))
-    with pytest.raises(LinkRefusedError, match="1 to 1 here and 8 to 9 there"):
+    with pytest.raises(LinkRefusedError, match=f"{LINK_VERSION_MIN} to {LINK_VERSION} here and 8 to 9 there"):
         await introduce_as_client(near, secrets=[NEW], role="gateway", node="g-1", rng=Random(1))
     assert isinstance(await hear(far), LinkRefused)
     far.close()
@@ -198,17 +199,17 @@ async def test_a_newer_server_is_spoken_to_in_our_version() -> None:
     near, far = SocketNetwork().pair()
 
     async def newer_server() -> None:
-        await say(far, LinkChallenge(2, 1, NONCE))
+        await say(far, LinkChallenge(LINK_VERSION + 1, LINK_VERSION, NONCE))
         hello = await hear(far)
         assert isinstance(hello, LinkHello)
-        assert hello.version == 1
-        unsigned = LinkWelcome(1, "shard-1", b"", 7)
-        await say(far, LinkWelcome(1, "shard-1", server_proof(NEW, unsigned, hello, NONCE), 7))
+        assert hello.version == LINK_VERSION
+        unsigned = LinkWelcome(LINK_VERSION, "shard-1", b"", 7)
+        await say(far, LinkWelcome(LINK_VERSION, "shard-1", server_proof(NEW, unsigned, hello, NONCE), 7))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(newer_server)
         introduction = await introduce_as_client(near, secrets=[NEW], role="gateway", node="g-1", rng=Random(1))
-    assert introduction.version == 1
+    assert introduction.version == LINK_VERSION
     near.close()
     far.close()
 
