@@ -38,6 +38,12 @@ class _Message:
     edits: list[tuple[int, int]] = field(default_factory=list)
 
 
+def _removals(target: int, message: _Message) -> list[Removal]:
+    """A message goes with all its edits."""
+    removals = [Removal(target, message.at, "message", 0, REMOVED_BY_AUTHOR)]
+    return removals + [Removal(offset, at, "edit", target, REMOVED_BY_AUTHOR) for offset, at in message.edits]
+
+
 class Chat:
     """The messages that can still be edited or removed, by offset: those within the room's tail."""
 
@@ -59,9 +65,14 @@ class Chat:
             return message
         if command.kind == "edit":
             return Refusal.EDIT_LIMIT if len(message.edits) >= EDITS_PER_MESSAGE_MAX else ()
-        removals = [Removal(command.target, message.at, "message", 0, REMOVED_BY_AUTHOR)]
-        removals += [Removal(offset, at, "edit", command.target, REMOVED_BY_AUTHOR) for offset, at in message.edits]
-        return removals
+        return _removals(command.target, message)
+
+    def removals_of(self, entry: Entry) -> Sequence[Removal] | None:
+        """What an entry erased, asked before it is applied; None when its target is out of reach."""
+        if entry.kind != "delete":
+            return ()
+        message = self._messages.get(entry.target)
+        return None if message is None else _removals(entry.target, message)
 
     def _find(self, command: PublishCommand) -> _Message | Refusal:
         """The message that an edit or a delete speaks of, if it is there and its author's to change.

@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from broker.effects import Effect, Retain
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Journal, StaleMap, Unavailable, Write
 from broker.shard import Shard
+from broker.store_watch import StoreWatch
 from runtime.backoff import Backoff
 from runtime.metrics import BrokerCounters
 from runtime.offload import Offload, OffloadTimeout
@@ -79,6 +80,9 @@ class Committer:
         """When fenced slots were last claimed back."""
         self._next_map: SlotMap | None = None
         """The newest map that was not followed yet."""
+        self._watch = StoreWatch(journal, lane, deadline_s=deadline_s, log=log)
+        self._is_tidy = False
+        """Whether nothing was written since the journal last tidied up."""
         self._group_began_s = -math.inf
         self._woken = trio.lowlevel.ParkingLot()
         self._is_waiting = False
@@ -112,7 +116,9 @@ class Committer:
             await self._wait_for_company()
             writes = self._shard.take_group()
             if writes:
+                self._is_tidy = False
                 await self._commit(writes)
+            await self._watch_store()
             self._settled.unpark_all()
             if self._next_map is not None:
                 continue
@@ -130,12 +136,13 @@ class Committer:
         self._group_began_s = trio.current_time()
 
     async def _wait_for_work(self) -> None:
+        """Wait for something to write, or until the store is to be looked at."""
         with trio.move_on_after(JOURNAL_IDLE_AFTER_S):
             await self._wait_woken()
             return
-        await self._upkeep(self._journal.idle)
-        if not self._shard.has_writes and not self._retains and self._next_map is None:
-            await self._wait_woken()
+        if not self._is_tidy:
+            self._is_tidy = True
+            await self._upkeep(self._journal.idle)
 
     async def _wait_woken(self) -> None:
         self._is_waiting = True
@@ -153,8 +160,14 @@ class Committer:
             counters.failures += 1
             await self._recover(writes, error)
         else:
-            self._report(outcomes)
+            repairs, repaired = self._counters.repairs, self._counters.events_repaired
             self._do(self._shard.on_outcomes(writes, outcomes, trio.current_time(), self._wall_ms()))
+            self._report(outcomes)
+            if self._counters.events_repaired > repaired:
+                self._log.warning(
+                    "forgotten_events_written_again",
+                    events=self._counters.events_repaired - repaired, rooms_done=self._counters.repairs - repairs,
+                )  # fmt: skip
             fenced = {w.slot for w, outcome in zip(writes, outcomes, strict=True) if outcome.verdict is CommitVerdict.FENCED}
             if fenced:
                 await self._claim_back(fenced)
@@ -167,6 +180,7 @@ class Committer:
         """What an operator should hear of: never in an ordinary commit."""
         odd = [outcome.verdict.value for outcome in outcomes if outcome.head is not None or outcome.verdict.value == "fenced"]
         if odd:
+            self._watch.look_soon()
             self._log.warning("writes_refused", outcomes=sorted(set(odd)), writes=len(odd))
 
     async def _claim_back(self, slots: set[Slot]) -> None:
@@ -176,9 +190,12 @@ class Committer:
         successor.  Stepping down would then leave the slots without an owner until somebody
         restarts it.  So the shard asks once more, under the map it has: a newer one says no.
         Two processes of one name cannot claim in turns for ever: who was fenced FENCES_MAX
-        times within FENCES_WITHIN_S steps down.
+        times within FENCES_WITHIN_S steps down, unless the store was another one each time and had
+        forgotten the claim.
         """
         now = trio.current_time()
+        if await self._watch_store():
+            self._fences.clear()
         if len(self._fences) == FENCES_MAX - 1 and now - self._fences[0] < FENCES_WITHIN_S:
             self._log.error("slots_lost", slots=len(slots), error=f"fenced {FENCES_MAX} times: is this shard running twice?")
             self._do(self._shard.on_slots_lost(slots))
@@ -222,6 +239,18 @@ class Committer:
             self._on_newer_map(stale.newest)
             return None
 
+    # --- a store that may have forgotten --------------------------------------------------------
+
+    async def _watch_store(self) -> bool:
+        """Have every head verified when the store is not the one it was; answers whether it is."""
+        if not await self._watch.has_changed():
+            return False
+        rooms = self._shard.doubt_heads()
+        if rooms:
+            self._counters.store_changes += 1
+            self._log.warning("heads_doubted", rooms=rooms)
+        return True
+
     # --- unknown outcomes -----------------------------------------------------------------------
 
     async def _recover(self, writes: Sequence[Write], error: Exception) -> None:
@@ -231,6 +260,7 @@ class Committer:
         miss a write that lands late.
         """
         self._log.warning("commit_outcome_unknown", writes=len(writes), error=str(error))
+        self._watch.look_soon()
         slots, effects = self._shard.on_unknown(writes)
         self._do(effects)
         terms = await self._claim_or_lose(slots)

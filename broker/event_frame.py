@@ -1,4 +1,4 @@
-"""An entry of the log as the frame that clients read: encoded once, for everybody.
+"""An entry of the log as the frame that clients read: encoded once, for everybody.  And back.
 
 The frame names its room by name and holds nothing per connection, so the same bytes go
 to every gateway, and from there to every reader of the msgpack form.
@@ -6,13 +6,14 @@ to every gateway, and from there to every reader of the msgpack form.
 
 import msgspec
 
-from broker.record import Body, Entry
+from broker.record import Body, Entry, pack_body
 from wire.client_codec import Form, encode
 from wire.client_messages import Event
 from wire.names import RoomName
 from wire.node_messages import FLAG_REMOVAL, FLAG_SYSTEM, NodeFrame, author_tag
 
 _BODY_DECODER = msgspec.msgpack.Decoder(Body)
+_EVENT_DECODER = msgspec.msgpack.Decoder(Event)
 
 # Flags by the kind of an entry; a kind that is not here is an ordinary word of a person.
 _FLAGS = {"delete": FLAG_REMOVAL, "epoch": FLAG_SYSTEM}
@@ -46,3 +47,12 @@ def frame_of_stored(room: RoomName, entry: Entry) -> NodeFrame:
     if entry.removed:
         return tombstone_of(room, entry.offset, entry.at, entry.kind, entry.target, entry.removed)
     return frame_of(room, entry, _BODY_DECODER.decode(entry.body))
+
+
+def entry_of(frame: NodeFrame, digest: bytes, salt: bytes) -> Entry:
+    """The entry that a frame of ours shows, erased or not; `digest` and `salt` are not in the frame."""
+    event = _EVENT_DECODER.decode(frame.frame)
+    if event.removed:
+        return Entry(event.offset, event.at, event.kind, digest, b"", "", "", b"", event.target, event.removed)
+    body = pack_body(Body(event.name, event.text, event.target))
+    return Entry(event.offset, event.at, event.kind, digest, salt, event.by, event.id, body, event.target)

@@ -13,7 +13,7 @@ from broker.shard_state import ShardState
 from broker.verdicts import Published
 from wire.codes import Refusal
 from wire.limits import MEMBERS_SUM_EXPIRES_S
-from wire.names import RoomName, parse_room
+from wire.names import Epoch, RoomName, parse_room
 from wire.node_messages import (
     Attach,
     Attached,
@@ -71,7 +71,8 @@ class Feeds:
             return
         continuation = room.continue_from(message.epoch, message.offset, message.chain)
         if continuation is None:
-            self._end_epoch(hosted, room, FORGOTTEN if message.offset > room.head.offset else DIVERGED, now_ms)
+            is_beyond = message.epoch != room.head.epoch or message.offset > room.head.offset
+            self._end_epoch(hosted, room, message, FORGOTTEN if is_beyond else DIVERGED, now_ms)
             state.refuse(link, message, Refusal.UNAVAILABLE, ENDING_EPOCH_RETRY_MS)
             return
         peer = state.links[link]
@@ -99,12 +100,15 @@ class Feeds:
             ),
         )
 
-    def _end_epoch(self, hosted: Hosted, room: Room, reason: str, now_ms: int) -> None:
+    def _end_epoch(self, hosted: Hosted, room: Room, message: Attach, reason: str, now_ms: int) -> None:
         """A gateway has seen what the journal does not have: the log goes on as another one.
 
         Not while a commit's outcome is open: the reload that follows judges for itself.
         """
         if hosted.phase is Phase.SERVING and not self._state.journal_away:
+            if message.epoch != room.head.epoch:
+                # Whoever names it again is told where the room is now, and ends nothing more.
+                room.remember_past([Epoch(message.epoch)])
             self._state.end_epoch(hosted, room, reason, now_ms)
 
     def detach(self, link: LinkId, message: Detach) -> None:

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import NewType
 
 from broker.presence import Sums
+from broker.repair import Repair
 from broker.room import Room
 from broker.verdicts import PendingEvent
 from wire.names import RoomName, Slot
@@ -51,11 +52,20 @@ class Hosted:
     """What arrived while the room was not there; at most LOADING_COMMANDS_MAX."""
     unanswered: list[PendingEvent] = field(default_factory=list)
     """Events of a write with an unknown outcome: answered from the journal when the room is loaded again."""
+    repair: Repair | None = None
+    """What the journal has forgotten: it is written again before anything else of this room."""
+    doubted: bool = False
+    """The journal may have forgotten something: the next write that commits says that it has not."""
     queued: bool = False
     """Whether it stands in the queue for the next group commit."""
     trimmed_at: int = 0
     """The offset at which the journal was last asked to forget, and when."""
     trimmed_at_s: float = -math.inf
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether it has something for the journal, apart from a doubt."""
+        return self.repair is not None or (self.room is not None and self.room.has_unsubmitted)
 
     @property
     def is_idle(self) -> bool:
@@ -65,5 +75,7 @@ class Hosted:
             and self.phase is Phase.SERVING
             and self.room is not None
             and not self.room.pending_count
+            and self.repair is None
+            and not self.doubted
             and not self.waiting
         )

@@ -73,6 +73,16 @@ class MessageIds:
         is_full = len(self._order) >= MESSAGE_IDS_PER_ROOM_MAX
         return max(since, self._order[0].row.at) if is_full else since
 
+    def rows_after(self, epoch: Epoch, offset: int) -> dict[int, IdRow]:
+        """The ids of the events of `epoch` beyond `offset`, by offset."""
+        rows: dict[int, IdRow] = {}
+        for known in reversed(self._order):
+            if known.epoch == epoch:
+                if known.row.offset <= offset:
+                    break
+                rows[known.row.offset] = known.row
+        return rows
+
     def known(self) -> list[KnownId]:
         """All that is remembered, oldest first: for tests and reports."""
         return list(self._order)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec import Struct
+
 from broker.epoch import first_epoch
 from broker.event_frame import frame_of_stored
 from broker.journal.protocol import IdRow, LoadedRoom
-from broker.record import CHAIN_START, Entry, Head, chain_after
-from broker.room import EPOCH_KIND, Room
+from broker.record import CHAIN_START, EPOCH_KIND, Entry, Head, chain_after
+from broker.repair import Repair, mended
+from broker.room import Room
 from wire.names import Epoch, RoomName
 
 
@@ -20,12 +23,39 @@ def room_of(name: RoomName, loaded: LoadedRoom | None, store_id: str) -> Room:
     for entry, chain in zip(tail, _chains(head, tail), strict=True):
         room.restore(entry, frame_of_stored(name, entry), chain)
     began = tail[0] if tail and tail[0].kind == EPOCH_KIND else None
+    if began is not None:
+        room.remember_past([Epoch(began.id)])
     for row in _latest(loaded.ids):
         # Ids outlive their epoch in the journal.  Those from before the event that began this
         # one belong to the log it names.
         is_older = began is not None and row.at < began.at
         room.restore_id(row, Epoch(began.id) if began is not None and is_older else head.epoch)
     return room
+
+
+class Arrived(Struct, frozen=True):
+    """A room as it comes from the journal.
+
+    `continues`: readers can go on where they are, because the journal has what was published
+    before, or will have it once `repair` is written.
+    """
+
+    room: Room
+    continues: bool = True
+    repair: Repair | None = None
+
+
+def arrive(name: RoomName, loaded: LoadedRoom | None, store_id: str, before: Room | None) -> Arrived:
+    """The room for the first time, or again after `before`, which is suspended and so stands still."""
+    room = room_of(name, loaded, store_id)
+    if before is None:
+        return Arrived(room)
+    continued = continues(before.head, loaded)
+    repair = None if continued else before.repair_from(room.head)
+    if repair is not None:
+        room = room_of(name, mended(loaded, repair), store_id)
+    room.remember_past_of(before)
+    return Arrived(room, continued or repair is not None, repair)
 
 
 def _latest(rows: Sequence[IdRow]) -> Iterable[IdRow]:

@@ -7,8 +7,7 @@ from broker.event_frame import frame_of_stored
 from broker.feeds import Feeds
 from broker.history import Window, fit, has_more, window_of
 from broker.hosted import Hosted, LinkId, Phase
-from broker.journal.protocol import LoadedRoom
-from broker.load_room import continues
+from broker.load_room import Arrived
 from broker.publishing import Publishing
 from broker.record import Entry
 from broker.room import DIVERGED, FORGOTTEN, Room
@@ -30,9 +29,9 @@ class Loading:
 
     # --- rooms --------------------------------------------------------------------------------
 
-    def on_loaded(self, room: Room, loaded: LoadedRoom | None, now_ms: int) -> Hosted | None:
+    def on_loaded(self, arrived: Arrived, now_ms: int) -> Hosted | None:
         """A room is there, or there again; answers it when questions wait for it."""
-        state = self._state
+        state, room = self._state, arrived.room
         hosted = state.rooms.get(room.name)
         if hosted is None or not hosted.loading:
             return None  # its slot was released meanwhile
@@ -43,21 +42,27 @@ class Loading:
         hosted.trimmed_at = room.first_kept - 1
         if before is not None:
             self._publishing.answer_unanswered(hosted)
-            self._come_back(hosted, before, room, loaded, now_ms)
+            self._come_back(hosted, before, arrived, now_ms)
+        if hosted.doubted:
+            state.doubt(hosted)
         state.settle(hosted)
         return hosted
 
-    def _come_back(self, hosted: Hosted, before: Room, room: Room, loaded: LoadedRoom | None, now_ms: int) -> None:
+    def _come_back(self, hosted: Hosted, before: Room, arrived: Arrived, now_ms: int) -> None:
         """A room was loaded again after a commit that failed: go on where readers are, or end the epoch."""
-        published = before.head
-        if continues(published, loaded):
+        state, room, published = self._state, arrived.room, before.head
+        if arrived.continues:
+            if arrived.repair is not None:
+                hosted.repair = arrived.repair
+                state.queue(hosted)
             frames = room.tail.frames_after(published.offset)
             self._feeds.spread_frames(hosted, frames, _hidden_since(before, room))
             return
         self._feeds.reattach_all(hosted)
-        if room.head.epoch == published.epoch:
-            reason = FORGOTTEN if room.head.offset < published.offset else DIVERGED
-            self._state.end_epoch(hosted, room, reason, now_ms)
+        if room.head.epoch == published.epoch or not room.came_from(published.epoch):
+            is_shorter = room.head.epoch != published.epoch or room.head.offset < published.offset
+            room.remember_past([published.epoch])
+            state.end_epoch(hosted, room, FORGOTTEN if is_shorter else DIVERGED, now_ms)
 
     def on_load_failed(self, name: RoomName) -> None:
         """The room cannot be read now.  One that was never here is forgotten; one that comes back is tried again."""

@@ -5,13 +5,14 @@ was decided is thrown away, its publishers are told so) or *unknown* (it may hav
 publishers wait until the journal, fenced under the next term, has been read again).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from broker.effects import Retain
 from broker.feeds import Feeds
 from broker.hosted import Hosted, LinkId, Phase
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
-from broker.record import SALT_BYTES
+from broker.record import SALT_BYTES, Head
+from broker.repair import Repair
 from broker.room import Room
 from broker.shard_state import ShardState
 from broker.verdicts import Decided, Duplicate, PendingEvent, Waiter, Waits
@@ -19,6 +20,7 @@ from wire.codes import Refusal
 from wire.limits import (
     AUTHOR_ID_CHARS_MAX,
     COMMIT_BYTES_MAX,
+    COMMIT_DOUBTED_MAX,
     COMMIT_WRITES_MAX,
     NICKNAME_BYTES_MAX,
     RETENTION_EVERY_EVENTS,
@@ -56,6 +58,11 @@ def fault_of(command: PublishCommand) -> Refusal | None:
 def _is_longer(text: str, bytes_max: int) -> bool:
     """Whether UTF-8 takes more than `bytes_max`; encodes only what is long enough to be in doubt."""
     return len(text) * UTF8_BYTES_PER_CHAR_MAX > bytes_max and len(text.encode()) > bytes_max
+
+
+def _room_of(hosted: Hosted) -> Room:
+    assert hosted.room is not None, "what is written has a room"
+    return hosted.room
 
 
 class Publishing:
@@ -109,16 +116,24 @@ class Publishing:
     # --- writes ---------------------------------------------------------------------------------
 
     def take_group(self) -> list[Write]:
-        """The next group commit, rooms in the order in which they began to wait; empty when nothing does."""
+        """The next group commit, rooms in the order in which they began to wait; empty when nothing does.
+
+        Doubted heads take a share of each group, so that neither they nor publishers wait for all of the others.
+        """
         state = self._state
         writes: list[Write] = []
+        while len(writes) < COMMIT_DOUBTED_MAX and (hosted := state.next_doubted()) is not None:
+            writes.append(_room_of(hosted).verification(hosted.slot, state.terms[hosted.slot]))
         size = 0
         while len(writes) < COMMIT_WRITES_MAX and size < COMMIT_BYTES_MAX:
             hosted = state.next_queued()
             if hosted is None:
                 break
-            assert hosted.room is not None, "what is queued has a room"
-            write = hosted.room.take_write(hosted.slot, state.terms[hosted.slot])
+            term, repair = state.terms[hosted.slot], hosted.repair
+            if repair is not None:
+                write = repair.take_write(hosted.name, hosted.slot, term)
+            else:
+                write = _room_of(hosted).take_write(hosted.slot, term)
             writes.append(write)
             size += write.size()
         return writes
@@ -132,15 +147,35 @@ class Publishing:
         state = self._state
         for write, outcome in zip(writes, outcomes, strict=True):
             state.counters.writes[outcome.verdict.value] += 1
+            hosted = state.rooms[write.room]
             if outcome.verdict is CommitVerdict.COMMITTED:
-                self._committed(state.rooms[write.room], now_s, now_ms)
+                self._committed(hosted, write, now_s, now_ms)
             elif outcome.verdict is not CommitVerdict.FENCED:
-                self._throw_away(state.rooms[write.room])
-                state.load(state.rooms[write.room])
+                self._refused(hosted, outcome.head)
 
-    def _committed(self, hosted: Hosted, now_s: float, now_ms: int) -> None:
-        state, room = self._state, hosted.room
-        assert room is not None, "a write in flight keeps its room"
+    def _committed(self, hosted: Hosted, write: Write, now_s: float, now_ms: int) -> None:
+        """Whatever it was, the journal has this room's head."""
+        hosted.doubted = False
+        if hosted.repair is not None:
+            self._repaired(hosted, hosted.repair, len(write.entries))
+        elif write.entries:
+            self._publish(hosted, now_s, now_ms)
+        else:
+            self._state.settle(hosted)
+
+    def _repaired(self, hosted: Hosted, repair: Repair, events: int) -> None:
+        """The journal has some of what it had forgotten; nobody is told, since nobody knew."""
+        state = self._state
+        state.counters.events_repaired += events
+        if repair.wrote():
+            hosted.repair = None
+            state.counters.repairs += 1
+        if hosted.has_writes:
+            state.queue(hosted)
+        state.settle(hosted)
+
+    def _publish(self, hosted: Hosted, now_s: float, now_ms: int) -> None:
+        state, room = self._state, _room_of(hosted)
         published = room.publish()
         epoch = room.head.epoch
         for event in published.events:
@@ -175,6 +210,27 @@ class Publishing:
 
     # --- when it went wrong -----------------------------------------------------------------------
 
+    def _refused(self, hosted: Hosted, journal: Head | None) -> None:
+        """The journal has another head.  If it has only forgotten the end of this log, that is written again first.
+
+        What was decided still holds then: nothing of it was written, and it builds on what readers have.
+        """
+        room = _room_of(hosted)
+        hosted.repair = room.repair_from(journal) if journal is not None else None
+        if hosted.repair is None:
+            self._throw_away(hosted)
+            self._state.load(hosted)
+        else:
+            room.take_back()
+            self._state.queue(hosted)
+
+    def doubt(self, slots: Container[Slot]) -> int:
+        """Have the heads of all rooms of these slots verified; answers how many that are."""
+        doubted = [hosted for hosted in self._state.rooms.values() if hosted.slot in slots]
+        for hosted in doubted:
+            self._state.doubt(hosted)
+        return len(doubted)
+
     def on_unknown(self, writes: Sequence[Write]) -> set[Slot]:
         """Nobody knows what became of a group: answers the slots to claim before anything is read.
 
@@ -186,7 +242,7 @@ class Publishing:
         state.counters.writes["unknown"] += len(writes)
         for write in writes:
             hosted = state.rooms[write.room]
-            in_flight = len(write.entries)
+            in_flight = _room_of(hosted).in_flight_count
             events = self._abandon(hosted)
             hosted.unanswered.extend(events[:in_flight])
             self._refuse_events(events[in_flight:])
@@ -201,13 +257,24 @@ class Publishing:
         self.reload_suspended()
 
     def claim_back(self, slots: Iterable[Slot]) -> None:
-        """Fenced slots are ours again: whoever fenced them may have written, so nothing that is decided holds."""
+        """Fenced slots are ours again.
+
+        Whoever fenced them may have written, or nobody did and the store has forgotten our
+        claim: the rooms' heads tell.  What is decided names the head that it builds on, so it is
+        written now if that still holds, and thrown away if not.
+        """
         state, claimed = self._state, set(slots)
         for hosted in state.rooms.values():
-            if hosted.slot in claimed and hosted.phase is not Phase.LOADING:
-                if hosted.phase is Phase.SERVING:
-                    self._throw_away(hosted)
+            if hosted.slot not in claimed:
+                continue
+            if hosted.phase is Phase.SERVING:
+                hosted.repair = None
+                _room_of(hosted).take_back()
+                if hosted.has_writes:
+                    state.queue(hosted)
+            elif hosted.phase is Phase.SUSPENDED:
                 state.load(hosted)
+            state.doubt(hosted)
 
     def reload_suspended(self) -> None:
         """Load what waits to be loaded again; what is on its way already stays there."""
@@ -262,9 +329,9 @@ class Publishing:
 
     def _abandon(self, hosted: Hosted) -> list[PendingEvent]:
         """Stop deciding in a room until it has been loaded again."""
-        room = hosted.room
-        assert room is not None, "what is pending has a room"
+        room = _room_of(hosted)
         hosted.phase = Phase.SUSPENDED
+        hosted.repair = None
         events = room.abandon()
         self._state.pending_bytes -= sum(event.size for event in events)
         self._state.settle(hosted)

@@ -21,6 +21,8 @@ DIGEST_BYTES: Final = 16
 SALT_BYTES: Final = 16
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 CHAIN_PREFIX_BYTES: Final = 8
+EPOCH_KIND: Final = "epoch"
+"""The kind of the event that begins every log but the first: it names the one before."""
 
 
 class Body(msgspec.Struct, array_like=True, frozen=True):
@@ -29,6 +31,10 @@ class Body(msgspec.Struct, array_like=True, frozen=True):
     name: str
     text: str = ""
     target: int = 0
+
+
+pack_body: Final = msgspec.msgpack.Encoder().encode
+"""A body as an entry holds it."""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):

@@ -11,34 +11,44 @@ this file's.  Time and randomness are arguments.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import chain
 from typing import Final
-
-import msgspec
 
 from broker.chat import Chat
 from broker.event_frame import frame_of, tombstone_of
 from broker.ids import KnownId, MessageIds, body_hash_of
 from broker.journal.protocol import Erasure, IdRow, Write
-from broker.record import CHAIN_PREFIX_BYTES, CHAIN_START, Body, Entry, Head, chain_after, digest_of
+from broker.record import (
+    CHAIN_PREFIX_BYTES,
+    CHAIN_START,
+    EPOCH_KIND,
+    Body,
+    Entry,
+    Head,
+    chain_after,
+    digest_of,
+    pack_body,
+)
+from broker.repair import Repair, repair_of
 from broker.tail import Tail
 from broker.verdicts import Continuation, Decided, Duplicate, PendingEvent, Published, Verdict, Waits
 from wire.codes import Refusal, ResumeReason
-from wire.limits import COMMIT_ROOM_BYTES_MAX, ROOM_PENDING_EVENTS_MAX, ROOM_TAIL_EVENTS_MAX
+from wire.limits import COMMIT_ROOM_BYTES_MAX, ROOM_PAST_EPOCHS_MAX, ROOM_PENDING_EVENTS_MAX, ROOM_TAIL_EVENTS_MAX
 from wire.names import Epoch, RoomName, Slot, Term
 from wire.node_messages import NodeFrame, PublishCommand
 
-EPOCH_KIND: Final = "epoch"
 # Why an epoch ended, as its successor's first event says.
 FORGOTTEN: Final = "forgotten"
 DIVERGED: Final = "diverged"
-_BODY_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class Room:
     """See the module.  Invariant: within one epoch, decided offset == published offset + pending."""
 
-    __slots__ = ("_chat", "_decided", "_ids", "_in_flight", "_pending", "_pending_by_key", "first_kept", "head", "name", "tail")
+    __slots__ = (
+        "_chat", "_decided", "_ids", "_in_flight", "_past", "_pending", "_pending_by_key", "first_kept", "head", "name", "tail",
+    )  # fmt: skip
 
     def __init__(self, name: RoomName, head: Head, *, tail_from: int, first_kept: int = 1) -> None:
         """A room whose tail begins at offset `tail_from`, and is still empty."""
@@ -55,6 +65,8 @@ class Room:
         """Decided and in no write; with `_in_flight` at most ROOM_PENDING_EVENTS_MAX, and an epoch event."""
         self._in_flight: list[PendingEvent] = []
         self._pending_by_key: dict[tuple[str, str], PendingEvent] = {}
+        self._past: dict[Epoch, None] = {}
+        """Epochs that are known to be over; at most ROOM_PAST_EPOCHS_MAX, the newest last."""
 
     # --- deciding -----------------------------------------------------------------------------
 
@@ -69,6 +81,10 @@ class Room:
     @property
     def has_unsubmitted(self) -> bool:
         return bool(self._pending)
+
+    @property
+    def in_flight_count(self) -> int:
+        return len(self._in_flight)
 
     @property
     def is_ending_epoch(self) -> bool:
@@ -131,6 +147,7 @@ class Room:
         """
         assert not self.is_ending_epoch, "one epoch ends at a time"
         old = self._decided
+        self.remember_past([old.epoch])
         self._decided = Head(epoch, 0, CHAIN_START, old.at)
         self._chat = Chat()
         event = self._next(EPOCH_KIND, now_ms, salt, "", old.epoch, Body("", reason, old.offset))
@@ -142,7 +159,7 @@ class Room:
         before = self._decided
         offset = before.offset + 1
         at = now_ms if now_ms > before.at else before.at
-        packed = _BODY_ENCODER.encode(body)
+        packed = pack_body(body)
         digest = digest_of(salt, author, message_id, packed)
         entry = Entry(offset, at, kind, digest, salt, author, message_id, packed, body.target)
         head = Head(before.epoch, offset, chain_after(before.chain, before.epoch, offset, at, kind, digest), at)
@@ -200,7 +217,7 @@ class Room:
         first = events[0].entry.offset
         for event in events:
             frames.append(event.frame)
-            self.tail.append(event.frame, event.head.chain)
+            self.tail.append(event.frame, event.head.chain, event.entry, event.erasures)
             for tombstone in event.tombstones:
                 self.tail.replace(tombstone)
                 if tombstone.offset < first:
@@ -215,21 +232,55 @@ class Room:
             self._chat.forget_before(self.tail.first_offset)
         return Published(frames, hides, events, new_epoch)
 
+    def take_back(self) -> None:
+        """Nothing of the write in flight was written: its events are the first of the next one."""
+        self._pending.extendleft(reversed(self._in_flight))
+        self._in_flight = []
+
     def abandon(self) -> list[PendingEvent]:
         """All that is decided and not published, oldest first, from a room that will be thrown away."""
         return [*self._in_flight, *self._pending]
+
+    # --- epochs that are over -------------------------------------------------------------------
+
+    def came_from(self, epoch: str) -> bool:
+        """Whether an epoch is known to be older than this log."""
+        return epoch in self._past
+
+    def remember_past(self, epochs: Iterable[Epoch]) -> None:
+        """These epochs are over: whoever still names one is told where the room is now."""
+        for epoch in epochs:
+            self._past[epoch] = None
+            if len(self._past) > ROOM_PAST_EPOCHS_MAX:
+                del self._past[next(iter(self._past))]
+
+    def remember_past_of(self, before: "Room") -> None:
+        self.remember_past(before._past)
+
+    # --- a journal that forgot ------------------------------------------------------------------
+
+    def verification(self, slot: Slot, term: Term) -> Write:
+        """A write of nothing: only a journal that has the published head commits it."""
+        return Write(self.name, slot, term, self.head, self.head, ())
+
+    def repair_from(self, journal: Head) -> Repair | None:
+        """What the journal must be given again when its log ends at `journal`; None when that cannot bring this log back."""
+        after = journal.offset if journal.epoch == self.head.epoch else 0
+        return repair_of(self.head, self.tail, self._ids.rows_after(self.head.epoch, after), journal)
 
     # --- reading ------------------------------------------------------------------------------
 
     def continue_from(self, epoch: str, offset: int, chain_prefix: bytes) -> Continuation | None:
         """Where a feed goes on that has all up to `offset` of `epoch`; `epoch` "" is a feed without a position.
 
-        None: the position lies beyond the log or on another branch of it, so the journal has
-        forgotten what readers were shown.
+        None: the position lies beyond the log, on another branch of it, or in an epoch that
+        nobody here has heard of, so the journal has forgotten what readers were shown.
         """
         recent = self.tail.first_offset - 1
+        if not epoch:
+            return self._afresh(recent, "")
         if epoch != self.head.epoch:
-            return self._afresh(recent, ResumeReason.EPOCH.value if epoch else "")
+            return self._afresh(recent, ResumeReason.EPOCH.value) if self.came_from(epoch) else None
         if offset > self.head.offset:
             return None
         known = self.chain_at(offset)[:CHAIN_PREFIX_BYTES]
@@ -251,8 +302,10 @@ class Room:
 
     def restore(self, entry: Entry, frame: NodeFrame, chain_after_entry: bytes) -> None:
         """Take in one entry of the journal's tail, in order, while the room is loaded."""
+        removals = self._chat.removals_of(entry)
         self.apply(entry)
-        self.tail.append(frame, chain_after_entry)
+        erasures = None if removals is None else [Erasure(removal.offset, removal.reason) for removal in removals]
+        self.tail.append(frame, chain_after_entry, entry, erasures)
         self._chat.forget_before(self.tail.first_offset)
 
     def restore_id(self, row: IdRow, epoch: Epoch) -> None:

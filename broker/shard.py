@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from broker.effects import Effect, Read
 from broker.feeds import Feeds
 from broker.hosted import LinkId
-from broker.journal.protocol import CommitOutcome, LoadedRoom, Write
+from broker.journal.protocol import CommitOutcome, Write
+from broker.load_room import Arrived
 from broker.loading import Loading
 from broker.ownership import Ownership
 from broker.publishing import Publishing
@@ -99,9 +100,11 @@ class Shard:
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is decided and unpublished, nothing waits for a room or for the journal's word."""
+        """Nothing is decided and unpublished, nothing waits for a room or for the journal's word, no head is in doubt."""
         rooms = self._state.rooms.values()
-        return not self._state.pending_bytes and not any(hosted.waiting or hosted.unanswered for hosted in rooms)
+        return not self._state.pending_bytes and not any(
+            hosted.waiting or hosted.unanswered or hosted.repair or hosted.doubted for hosted in rooms
+        )
 
     # --- slots and links --------------------------------------------------------------------------
 
@@ -229,9 +232,14 @@ class Shard:
         self._publishing.on_reclaimed()
         return self._state.take_effects()
 
-    def on_loaded(self, room: Room, loaded: LoadedRoom | None, now_s: float, now_ms: int) -> list[Effect]:
-        """The answer to `Load`: `room` was made of `loaded` by `room_of`.  What waited for it is taken up in order."""
-        hosted = self._loading.on_loaded(room, loaded, now_ms)
+    def room_before(self, name: RoomName) -> Room | None:
+        """What a room that is loaded again was before: it stands still until it has arrived, so another thread may read it."""
+        hosted = self._state.rooms.get(name)
+        return hosted.room if hosted is not None else None
+
+    def on_loaded(self, arrived: Arrived, now_s: float, now_ms: int) -> list[Effect]:
+        """The answer to `Load`: the room as `arrive` made it.  What waited for it is taken up in order."""
+        hosted = self._loading.on_loaded(arrived, now_ms)
         effects = self._state.take_effects()
         if hosted is not None:
             waiting = list(hosted.waiting)
@@ -240,6 +248,10 @@ class Shard:
                 if link in self._state.links:
                     effects += self.on_message(link, question, now_s, now_ms)
         return effects
+
+    def doubt_heads(self) -> int:
+        """The journal may have forgotten something: verify every loaded room's head; answers how many that are."""
+        return self._publishing.doubt(self._state.terms)
 
     def on_load_failed(self, room: RoomName) -> list[Effect]:
         self._loading.on_load_failed(room)

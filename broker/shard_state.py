@@ -66,6 +66,8 @@ class ShardState:
         self.rooms_loading = 0
         self.counters = counters
         self._dirty: deque[Hosted] = deque()
+        self._doubted: OrderedDict[RoomName, None] = OrderedDict()
+        """Rooms whose head is to be verified next; at most as many as were loaded when the doubt arose."""
         self._idle: OrderedDict[RoomName, None] = OrderedDict()
         self._effects: list[Effect] = []
 
@@ -197,12 +199,28 @@ class ShardState:
         while self._dirty:
             hosted = self._dirty.popleft()
             hosted.queued = False
-            room = hosted.room
-            is_here = self.rooms.get(hosted.name) is hosted and hosted.phase is Phase.SERVING
-            if is_here and room is not None and room.has_unsubmitted:
+            if self._is_serving(hosted) and hosted.has_writes:
                 return hosted
         return None
 
+    def doubt(self, hosted: Hosted) -> None:
+        """Have the room's head verified: by a write of its own, unless it has something to write anyway."""
+        hosted.doubted = True
+        self._doubted[hosted.name] = None
+        self.settle(hosted)
+
+    def next_doubted(self) -> Hosted | None:
+        """The next room of which only the head is to be verified."""
+        while self._doubted:
+            name, _ = self._doubted.popitem(last=False)
+            hosted = self.rooms.get(name)
+            if hosted is not None and hosted.doubted and self._is_serving(hosted) and not hosted.has_writes:
+                return hosted
+        return None
+
+    def _is_serving(self, hosted: Hosted) -> bool:
+        return self.rooms.get(hosted.name) is hosted and hosted.phase is Phase.SERVING
+
     @property
     def has_queued(self) -> bool:
-        return bool(self._dirty)
+        return bool(self._dirty or self._doubted)

@@ -2,26 +2,41 @@
 
 Contiguous by construction and bounded by events and bytes; the journal holds the rest.  Only
 published events are here.  A removal takes the text out of the tail as it passes.
+
+It is also all that can be written again when the journal has forgotten its end (repair.py):
+an entry is its frame, its salt and its digest, so what readers are not shown any more cannot
+come back that way, and the second use costs 122 bytes an event where keeping the entries
+costs 260 and the text once more.
 """
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
+from broker.journal.protocol import Erasure
+from broker.record import Entry
 from wire.limits import ROOM_TAIL_BYTES_MAX, ROOM_TAIL_EVENTS_MAX
 from wire.node_messages import NodeFrame
 
 # What an event costs besides its frame: the objects around it (measured with sys.getsizeof).
-TAIL_ITEM_OVERHEAD_BYTES: Final = 200
+TAIL_ITEM_OVERHEAD_BYTES: Final = 322
 
 
 class TailItem(Struct):
-    """One published event.  `chain` is the chain after it; b"" when it was loaded from the middle of a log."""
+    """One published event.
+
+    `chain` is the chain after it; b"" when it was loaded from the middle of a log.  `erasures`
+    is what it erased; None when that was longer ago than the loaded tail can tell.
+    """
 
     frame: NodeFrame
     chain: bytes
+    digest: bytes
+    salt: bytes
+    erasures: Sequence[Erasure] | None
 
 
 class Tail:
@@ -42,10 +57,10 @@ class Tail:
     def bytes_held(self) -> int:
         return self._bytes
 
-    def append(self, frame: NodeFrame, chain: bytes) -> None:
-        """Add the next event and let go of what is too much."""
+    def append(self, frame: NodeFrame, chain: bytes, entry: Entry, erasures: Sequence[Erasure] | None) -> None:
+        """Add the next event, the frame of `entry`, and let go of what is too much."""
         assert frame.offset == self.first_offset + len(self._items), "the tail has no holes"
-        self._items.append(TailItem(frame, chain))
+        self._items.append(TailItem(frame, chain, entry.digest, entry.salt, erasures))
         self._bytes += len(frame.frame) + TAIL_ITEM_OVERHEAD_BYTES
         while len(self._items) > ROOM_TAIL_EVENTS_MAX or (self._bytes > ROOM_TAIL_BYTES_MAX and len(self._items) > 1):
             oldest = self._items.popleft()
@@ -58,6 +73,7 @@ class Tail:
         if item is not None:
             self._bytes += len(tombstone.frame) - len(item.frame.frame)
             item.frame = tombstone
+            item.salt = b""
 
     def chain_at(self, offset: int) -> bytes:
         """The chain after the event at `offset`, or b"" when it is not known here."""
@@ -72,6 +88,10 @@ class Tail:
         """At most `limit` frames with an offset above `after`, in order; `reaches(after)` holds."""
         start = max(0, after + 1 - self.first_offset)
         return [item.frame for item in islice(self._items, start, start + limit)]
+
+    def items_after(self, after: int) -> Iterator[TailItem]:
+        """All items with an offset above `after`, in order; `reaches(after)` holds."""
+        return islice(self._items, max(0, after + 1 - self.first_offset), None)
 
     def _item(self, offset: int) -> TailItem | None:
         index = offset - self.first_offset

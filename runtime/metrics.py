@@ -159,6 +159,13 @@ class BrokerCounters:
     link_refusals: int = counter("parvis_broker_link_refusals_total", "Links that did not pass the handshake.")
     link_errors: int = counter("parvis_broker_link_errors_total", "Links ended because the peer broke the protocol.")
     epochs_ended: int = counter("parvis_broker_epochs_ended_total", "Epochs ended because the journal holds other content.")
+    repairs: int = counter("parvis_broker_repairs_total", "Rooms whose newest events were written to the journal again.")
+    events_repaired: int = counter(
+        "parvis_broker_events_repaired_total", "Events written again because the journal had forgotten them."
+    )
+    store_changes: int = counter(
+        "parvis_broker_store_changes_total", "Times the store came back as another one, so that all heads were verified."
+    )
     slots_released: int = counter("parvis_broker_slots_released_total", "Slots given up to another owner.")
     journal_available: Sample = sampled("parvis_broker_journal_available", "1 while the journal answers.")
     commit: CommitCounters = nested(CommitCounters)

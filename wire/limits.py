@@ -84,6 +84,8 @@ MESSAGE_IDS_PER_ROOM_MAX = 50_000
 ROOMS_LOADED_MAX = 10_000
 ROOM_PENDING_EVENTS_MAX = 10_000
 EDITS_PER_MESSAGE_MAX = 20
+# Ended epochs that a room can tell from unknown ones: as many as there can be links to name one.
+ROOM_PAST_EPOCHS_MAX = 256
 
 # --- one shard -----------------------------------------------------------------------------------
 # What publishers of all rooms may have decided and not yet committed, in bytes of text and
@@ -133,6 +135,9 @@ COMMIT_WRITES_MAX = 500
 COMMIT_BYTES_MAX = 256 * 1024
 # What one room may put into one group while others wait: a hot room cannot fill it alone.
 COMMIT_ROOM_BYTES_MAX = COMMIT_BYTES_MAX // 4
+# Heads that one group verifies after the store has changed (a write of nothing each): 10,000 rooms take
+# 100 groups, about a second, and a group with room for publishers too.
+COMMIT_DOUBTED_MAX = COMMIT_WRITES_MAX // 5
 # Group commits begin at least so far apart while more is coming; an idle shard's first write waits
 # for nothing.  At 1,500 publishes a second into one SQLite room: 126 us of CPU a publish, 175 groups
 # a second and 4.5 ms to the answer (p50); without spacing 516 us, 1,195 groups and 1.1 ms.
@@ -147,6 +152,9 @@ FENCES_MAX = 4
 FENCES_WITHIN_S = 60.0
 # So long without a write, the journal tidies up (SQLite: empties its write-ahead log).
 JOURNAL_IDLE_AFTER_S = 1.0
+# So often the store is asked whether it is still the one it was: rooms that nobody writes to are told
+# within about so long that it has forgotten their last events.
+STORE_LOOK_INTERVAL_S = 1.0
 
 # --- reconnecting ------------------------------------------------------------------------------------
 RECONNECT_BASE_S = 0.5

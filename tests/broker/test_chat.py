@@ -46,6 +46,17 @@ def test_a_removal_takes_the_edits_along() -> None:
     assert chat.decide(delete(9, 1, author="bob")) is Refusal.FORBIDDEN
 
 
+def test_what_a_stored_removal_took_along_is_known_while_its_target_is_in_reach() -> None:
+    chat = chat_with(entry(1), entry(2), entry(3, "edit", target=1))
+    removal = entry(4, "delete", target=1)
+    assert chat.removals_of(removal) == chat.decide(delete(9, 1))
+    assert chat.removals_of(entry(4)) == ()
+    chat.apply(removal)
+    chat.apply(entry(5, "edit", target=1))
+    chat.forget_before(2)
+    assert chat.removals_of(entry(6, "delete", target=1)) is None
+
+
 def test_a_removed_message_is_no_message_whoever_asks() -> None:
     chat = chat_with(entry(1), entry(2, "delete", target=1))
     assert chat.decide(delete(9, 1)) is Refusal.NO_SUCH_MESSAGE

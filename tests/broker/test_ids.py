@@ -56,3 +56,13 @@ def test_the_hash_of_a_body_covers_kind_target_and_text_and_nothing_slides() -> 
     bodies = [("message", 0, "a"), ("edit", 0, "a"), ("message", 1, "a"), ("message", 0, "b"), ("edit", 10, ""), ("edit", 1, "0")]
     assert len({body_hash_of(*body) for body in bodies}) == len(bodies)
     assert body_hash_of("message", 0, "a") == body_hash_of("message", 0, "a")
+
+
+def test_the_ids_of_one_log_beyond_an_offset_are_found_whatever_stands_around_them() -> None:
+    ids = MessageIds()
+    for epoch, numbers in (("older", range(1, 4)), (EPOCH, range(4, 9)), ("next", range(20, 22))):
+        for number in numbers:
+            ids.add(row(number, number), Epoch(epoch))
+    assert sorted(ids.rows_after(EPOCH, 6)) == [7, 8]
+    assert ids.rows_after(EPOCH, 7)[8].id == "m8"
+    assert ids.rows_after(EPOCH, 8) == {}

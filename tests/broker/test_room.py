@@ -13,8 +13,8 @@ from tests.support.shard_driver import ROOM, delete, edit, message
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Event
 from wire.codes import Refusal, ResumeReason
-from wire.limits import ROOM_PENDING_EVENTS_MAX, ROOM_TAIL_EVENTS_MAX
-from wire.names import RoomName, Slot, Term
+from wire.limits import ROOM_PAST_EPOCHS_MAX, ROOM_PENDING_EVENTS_MAX, ROOM_TAIL_EVENTS_MAX
+from wire.names import Epoch, RoomName, Slot, Term
 from wire.node_messages import FLAG_REMOVAL, FLAG_SYSTEM, NodeFrame, PublishCommand, author_tag
 
 SALT = bytes(16)
@@ -206,7 +206,8 @@ def test_a_feed_goes_on_where_it_was() -> None:
     fresh = room.continue_from("", 0, b"")
     assert fresh is not None
     assert (fresh.since, len(fresh.frames), fresh.resumed, fresh.reason) == (0, 3, False, "")
-    other = room.continue_from("another", 2, b"")
+    room.remember_past([Epoch("older")])
+    other = room.continue_from("older", 2, b"")
     assert other is not None
     assert (other.since, other.resumed, other.reason) == (0, False, ResumeReason.EPOCH.value)
 
@@ -217,6 +218,39 @@ def test_a_position_beyond_the_log_or_on_another_branch_cannot_be_continued() ->
     commit(room)
     assert room.continue_from(room.head.epoch, 2, b"") is None
     assert room.continue_from(room.head.epoch, 1, b"another1") is None
+    assert room.continue_from("never heard of", 1, b"") is None
+
+
+def test_epochs_that_are_over_are_remembered_up_to_a_bound() -> None:
+    room = new_room()
+    first = room.head.epoch
+    room.end_epoch(epoch_of(bytes(8)), FORGOTTEN, 2000, SALT)
+    assert room.came_from(first)
+    room.remember_past([Epoch(f"past-{number}") for number in range(ROOM_PAST_EPOCHS_MAX)])
+    assert not room.came_from(first)
+    assert room.came_from("past-0")
+
+
+def test_what_was_not_written_is_taken_back_and_is_the_first_of_the_next_write() -> None:
+    room = new_room()
+    for number in range(2):
+        decide(room, message(number))
+    first = room.take_write(Slot(1), Term(1))
+    assert room.in_flight_count == 2
+    decide(room, message(2))
+    room.take_back()
+    assert (room.in_flight_count, room.pending_count) == (0, 3)
+    again = room.take_write(Slot(1), Term(2))
+    assert (again.base, [entry.offset for entry in again.entries]) == (first.base, [1, 2, 3])
+
+
+def test_a_verification_builds_on_what_is_published_and_adds_nothing() -> None:
+    room = new_room()
+    decide(room, message(1))
+    commit(room)
+    decide(room, message(2))
+    write = room.verification(Slot(1), Term(1))
+    assert (write.base, write.head, list(write.entries)) == (room.head, room.head, [])
 
 
 @pytest.mark.parametrize(("first_kept", "reason"), [(1, ResumeReason.LIMIT), (500, ResumeReason.TRIMMED)])

@@ -8,7 +8,7 @@ from broker.hosted import LinkId
 from broker.ids import kept_since_ms
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Journal, StaleMap, Unavailable, Write
-from broker.load_room import room_of
+from broker.load_room import arrive
 from broker.shard import Shard
 from runtime.metrics import BrokerCounters
 from wire.limits import MESSAGE_IDS_PER_ROOM_MIN, ROOM_TAIL_BYTES_MAX, ROOM_TAIL_EVENTS_MAX
@@ -125,8 +125,8 @@ class ShardDriver:
                 since = kept_since_ms(self.now_ms)
                 tail = (ROOM_TAIL_EVENTS_MAX, ROOM_TAIL_BYTES_MAX)
                 loaded = self.journal.load(effect.room, *tail, since, MESSAGE_IDS_PER_ROOM_MIN)
-                room = room_of(effect.room, loaded, shard.store_id)
-                self.run(shard.on_loaded(room, loaded, self.now_s, self.now_ms))
+                arrived = arrive(effect.room, loaded, shard.store_id, shard.room_before(effect.room))
+                self.run(shard.on_loaded(arrived, self.now_s, self.now_ms))
         except Unavailable:
             self.run(shard.on_read_failed(effect) if isinstance(effect, Read) else shard.on_load_failed(effect.room))
 
