@@ -190,6 +190,17 @@ REDIS_TIMEOUT_S = 1.0
 LEASE_RENEWAL_S = 0.5
 LEASE_S = 1.5
 MAP_POLL_S = 0.2
+# A store that is away is tried again after up to this, doubling to MAP_POLL_S: who hears late that it is back
+# is missing a lease after the others' first read.
+DIRECTORY_RETRY_BASE_S = 0.05
+# What a shard may write in one turn (a plan, a map, what follows from them) before it looks after its own renewal.
+DIRECTORY_STEPS_MAX = 8
+# A link port that refuses does so in a round trip; the rest is silence, and proves nothing.
+PROBE_DEADLINE_S = 0.5
+# A member that was missing so long is taken off the list; an operator has seen it there by then.
+MEMBER_FORGOTTEN_S = 600.0
+# Attempts to edit the plan while others edit it, too: each failure means that another edit succeeded.
+PLAN_EDIT_ATTEMPTS_MAX = 20
 
 # --- cluster -----------------------------------------------------------------------------------------
 SLOT_COUNT = 4096
