@@ -22,6 +22,7 @@ _WITHOUT_MIRROR: Final = {
     "parvis/__main__.py": "one call; tests/parvis/test_command.py starts it as a program",
     "runtime/transport.py": "a Protocol only; tests/support/transport_contract.py is its contract suite",
     "shard_router/ports.py": "types and Protocols only",
+    "shard_router/redis_scripts.py": "texts only; tests/shard_router/test_redis_store.py runs each of them",
 }
 
 # Drawers into which anything goes are read by nobody.
