@@ -116,9 +116,9 @@ def gauge(name: str, help: str) -> Any:
 Sample = Callable[[], float] | None
 
 
-def sampled(name: str, help: str, kind: Kind = "gauge") -> Any:
+def sampled(name: str, help: str, kind: Kind = "gauge", **fixed: str) -> Any:
     """A `Sample`: called at each scrape; left out while None."""
-    return field(default=None, metadata={METRIC: Metric(name, help, kind)})
+    return field(default=None, metadata={METRIC: Metric(name, help, kind, fixed=tuple(fixed.items()))})
 
 
 def histogram(bounds: tuple[float, ...], name: str, help: str) -> Any:

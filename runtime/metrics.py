@@ -172,6 +172,34 @@ class BrokerCounters:
 
 
 @dataclass(slots=True)
+class DirectoryCounters:
+    """What one node sees of its cluster, and does for it."""
+
+    map_version: Sample = sampled("parvis_directory_map_version", "The slot map that this node knows; the same on all nodes.")
+    shards_alive: Sample = sampled(
+        "parvis_directory_members", "Members of the cluster, as this node sees them.", role="shard", state="alive"
+    )
+    shards_missing: Sample = sampled(
+        "parvis_directory_members", "Members of the cluster, as this node sees them.", role="shard", state="missing"
+    )
+    gateways_alive: Sample = sampled(
+        "parvis_directory_members", "Members of the cluster, as this node sees them.", role="gateway", state="alive"
+    )
+    gateways_missing: Sample = sampled(
+        "parvis_directory_members", "Members of the cluster, as this node sees them.", role="gateway", state="missing"
+    )
+    is_steward: Sample = sampled("parvis_directory_steward", "1 on the shard that writes the slot map; one in a cluster.")
+    maps_written: int = counter("parvis_directory_maps_written_total", "Slot maps that this node wrote as steward.")
+    hints_confirmed: int = counter(
+        "parvis_directory_hints_confirmed_total", "Shards found gone by knocking, before their lease ended."
+    )
+    failures: int = counter("parvis_directory_failures_total", "Attempts to use the directory's store that failed.")
+    seconds_since_look: Sample = sampled(
+        "parvis_directory_look_age_seconds", "Since this node last read the directory with success."
+    )
+
+
+@dataclass(slots=True)
 class ProcessCounters:
     """What concerns a whole process, whatever roles it has."""
 
@@ -190,4 +218,6 @@ class ProcessCounters:
     cpu_seconds: Sample = sampled("parvis_cpu_seconds_total", "Processor time, user and system.", kind="counter")
 
 
-COUNTER_CLASSES: Final[tuple[Any, ...]] = (GatewayCounters, RouterCounters, BrokerCounters, CommitCounters, ProcessCounters)
+COUNTER_CLASSES: Final[tuple[Any, ...]] = (
+    GatewayCounters, RouterCounters, BrokerCounters, CommitCounters, DirectoryCounters, ProcessCounters,
+)  # fmt: skip

@@ -4,7 +4,7 @@ import re
 
 from runtime.exposition import MetricsRegistry
 from runtime.metric_kinds import Metric, declared_fields
-from runtime.metrics import COUNTER_CLASSES, BrokerCounters, GatewayCounters, ProcessCounters, RouterCounters
+from runtime.metrics import COUNTER_CLASSES, BrokerCounters, DirectoryCounters, GatewayCounters, ProcessCounters, RouterCounters
 
 
 def table() -> list[Metric]:
@@ -30,12 +30,12 @@ def test_a_name_means_one_thing() -> None:
 
 def test_no_label_can_hold_what_people_bring() -> None:
     labels = {metric.label for metric in table()} | {key for metric in table() for key, _ in metric.fixed}
-    assert labels <= {"", "code", "reason", "outcome", "result", "direction", "generation"}
+    assert labels <= {"", "code", "reason", "outcome", "result", "direction", "generation", "role", "state"}
 
 
 def test_a_process_with_every_role_has_under_500_series() -> None:
     registry = MetricsRegistry()
-    for counters in (GatewayCounters(), RouterCounters(), BrokerCounters(), ProcessCounters()):
+    for counters in (GatewayCounters(), RouterCounters(), BrokerCounters(), DirectoryCounters(), ProcessCounters()):
         registry.expose(counters, node="all")
     lines = [line for line in registry.render().decode().splitlines() if not line.startswith("#")]
     assert 100 < len(lines) < 500

@@ -1,8 +1,11 @@
-"""Fixtures of the router's tests: one shard that is played, and a router that has reached it."""
+"""Fixtures: one shard that is played and a router that has reached it; several directories over one store."""
+
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
 
+from tests.support.cluster_play import Play
 from tests.support.router_rig import Answers, Cluster
 
 
@@ -18,3 +21,10 @@ async def cluster(nursery: trio.Nursery) -> Cluster:
 @pytest.fixture
 def answers(cluster: Cluster) -> Answers:
     return Answers(cluster.router)
+
+
+@pytest.fixture
+async def play(nursery: trio.Nursery) -> AsyncIterator[Play]:
+    play = Play(nursery)
+    yield play
+    nursery.cancel_scope.cancel()
