@@ -24,7 +24,7 @@ from runtime.metrics import GatewayCounters
 from runtime.transport import Listener, Transport
 from wire.errors import PeerError
 
-__all__ = ["Admission", "accept_forever"]
+__all__ = ["Admission", "accept_forever", "accept_waiting"]
 
 Handle = Callable[[Transport], Awaitable[None]]
 
@@ -90,13 +90,34 @@ async def accept_forever(
                     backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
 
 
-def _accept_slice(listener: Listener, connection_nursery: trio.Nursery, edge: _Edge) -> None:
-    """Accept what waits, at most ACCEPTS_PER_CHECKPOINT; raises `OSError` as accept(2) does."""
+def accept_waiting(
+    listener: Listener,
+    handle: Handle,
+    connection_nursery: trio.Nursery,
+    *,
+    admission: Admission,
+    log: FilteringBoundLogger,
+    counters: GatewayCounters,
+) -> None:
+    """Accept all that wait in the kernel's queue, before the listener is closed: closing it would reset them.
+
+    At most a backlog of them; over the budgets they are turned away as ever.
+    """
+    edge = _Edge(handle, admission, LimitedLog(log, trio.current_time, _LOG_INTERVAL_S), counters)
+    try:
+        while _accept_slice(listener, connection_nursery, edge):
+            continue
+    except OSError as error:
+        _report_accept_error(edge, error)
+
+
+def _accept_slice(listener: Listener, connection_nursery: trio.Nursery, edge: _Edge) -> bool:
+    """Accept what waits, at most ACCEPTS_PER_CHECKPOINT; whether more may wait.  Raises `OSError` as accept(2) does."""
     for _ in range(ACCEPTS_PER_CHECKPOINT):
         try:
             transport = listener.try_accept()
         except BlockingIOError:
-            return
+            return False
         edge.counters.accepted += 1
         if not edge.admission.admits:
             edge.counters.shed += 1
@@ -104,6 +125,7 @@ def _accept_slice(listener: Listener, connection_nursery: trio.Nursery, edge: _E
             continue
         edge.admission.accepted()
         connection_nursery.start_soon(_serve, transport, edge)
+    return True
 
 
 def _turn_away(transport: Transport) -> None:

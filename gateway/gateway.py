@@ -22,7 +22,7 @@ from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings
 from shard_router.ports import PublishAnswer, RangeAnswer, Router
 from wire.client_codec import Form, recode_event
-from wire.client_messages import PROTOCOL_VERSION, Ack, Page, Ping, Refused, Stale, Unknown, Welcome
+from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Page, Ping, Refused, Stale, Unknown, Welcome
 from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.limits import CLOSE_GRACE_S
 from wire.names import RoomName
@@ -61,7 +61,8 @@ class Gateway:
         """Clients that were greeted; bounded by `connections_max`."""
         self._closing: dict[Client, float] = {}
         """Clients that were told to go, with the time at which patience ends."""
-        self.is_draining = False
+        self._leaves_at: float | None = None
+        """When the patience with those who stay ends, of a gateway that drains."""
         self.joins = JoinDesk(self.reattach, counters, settings.outbox_behind_bytes_max)
         self.passes = PassScheduler(
             counters, clock,
@@ -138,6 +139,10 @@ class Gateway:
         client.push(framed(welcome, client.form))
         self.counters.handshake_seconds.observe(self._clock() - client.connected_at)
         self._catch_up(pending)
+        if self._leaves_at is not None:
+            # It was on its way in when the others were told to go.
+            left_ms = max(0, int((self._leaves_at - self._clock()) * 1000))
+            client.push(framed(Goaway(left_ms, 0), client.form))
 
     def _enter(self, client: Client, enter: Enter) -> None:
         feed = self._feed(RoomName(enter.request.room))
@@ -223,7 +228,7 @@ class Gateway:
             if feed is not None:
                 self._close_feed(feed)
             feed = self.feeds[room] = Feed(room, self, self._clock)
-            feed.counts_members = not self.is_draining
+            feed.counts_members = self._leaves_at is None
             self._router.open_feed(feed)
         return feed
 
@@ -247,6 +252,12 @@ class Gateway:
             self.joins.on_joinable(feed)
 
     # --- leaving --------------------------------------------------------------------------------
+
+    def start_drain(self, deadline_s: float) -> None:
+        """From here on clients are counted where they go, and who still comes in is told to go on."""
+        self._leaves_at = self._clock() + deadline_s
+        for feed in self.feeds.values():
+            feed.counts_members = False
 
     def start_flusher(self, client: Client) -> None:
         self._start_flusher(client)

@@ -12,10 +12,10 @@ from random import Random
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from gateway.accept import accept_forever
+from gateway.accept import accept_forever, accept_waiting
 from gateway.admission import Admission
 from gateway.client import Client
-from gateway.drain import reconnect_slots
+from gateway.drain import pace_of, reconnect_slots
 from gateway.feed import framed
 from gateway.gateway import Gateway
 from gateway.heartbeat import Heartbeat
@@ -55,13 +55,16 @@ class GatewayParts:
     log: FilteringBoundLogger
     counters: GatewayCounters
     lifecycle: Lifecycle
+    accepts_elsewhere_per_s: Callable[[], float | None] = lambda: None
+    """What the other gateways can take in together, as the directory knows it; None when nobody knows."""
 
 
 async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED) -> None:
     """Serve until the lifecycle drains; then send everyone elsewhere, and return.
 
     Reports its listener when clients can connect.  Raises `OSError` when the address cannot
-    be bound.
+    be bound.  Who comes between the drain's beginning (`/readyz` says no from there on) and the
+    end of `drain_notice_s` is taken in like anyone: a balancer may not have looked yet.
     """
     settings = parts.settings
     listener = await parts.network.listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
@@ -73,8 +76,9 @@ async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Liste
             accepting.start_soon(server.accept, listener)
             task_status.started(listener)
             await parts.lifecycle.wait_drain()
+            await trio.sleep(settings.drain_notice_s)
             accepting.cancel_scope.cancel()
-        listener.close()
+        server.accept_last(listener)
         await server.drain()
         nursery.cancel_scope.cancel()
 
@@ -113,6 +117,14 @@ class GatewayServer:
             listener, self._serve, self._nursery,
             admission=self._admission, log=self._parts.log, counters=self._parts.counters, rng=self._parts.rng,
         )  # fmt: skip
+
+    def accept_last(self, listener: Listener) -> None:
+        """Take in who is waiting already, and close the door."""
+        accept_waiting(
+            listener, self._serve, self._nursery,
+            admission=self._admission, log=self._parts.log, counters=self._parts.counters,
+        )  # fmt: skip
+        listener.close()
 
     # --- one connection --------------------------------------------------------------------
 
@@ -206,19 +218,23 @@ class GatewayServer:
 
     async def drain(self) -> None:
         """Tell everyone where and when to go, wait until they have gone, close who stayed."""
-        gateway, deadline_s = self.gateway, self._parts.settings.drain_deadline_s
-        gateway.is_draining = True
-        for feed in gateway.feeds.values():
-            feed.counts_members = False
+        gateway, settings = self.gateway, self._parts.settings
+        deadline_s = settings.drain_deadline_s
+        gateway.start_drain(deadline_s)
+        clients = list(gateway.clients)
+        pace = pace_of(len(clients), deadline_s, self._parts.accepts_elsewhere_per_s(), settings.accepts_per_s)
+        self._parts.log.info(
+            "clients_sent_away", clients=len(clients), accepts_per_s=round(pace.accepts_per_s, 1), pace=pace.reason
+        )
         deadline_ms = int(deadline_s * 1000)
-        for retry_after_ms, group in reconnect_slots(list(gateway.clients), deadline_s):
+        for retry_after_ms, group in reconnect_slots(clients, pace.accepts_per_s):
             frames = {form: framed(Goaway(deadline_ms, retry_after_ms), form) for form in Form}
             for client in group:
                 if not client.closing:
                     client.push(frames[client.form])
             await trio.lowlevel.checkpoint()
         with trio.move_on_after(deadline_s):
-            await self._wait_until(lambda: not gateway.clients)
+            await self._wait_until(lambda: self._admission.connections_open == 0)
         for client in list(gateway.clients):
             gateway.close(client, CloseCode.DRAIN, "this server is leaving; reconnect anywhere")
         with trio.move_on_after(CLOSE_GRACE_S):

@@ -42,6 +42,7 @@ class Arguments:
             *_set("gateway.admin_port", 0),
             *_set("gateway.origins", json.dumps(gateway.origins)),
             *_set("gateway.drain_deadline_s", gateway.drain_deadline_s),
+            *_set("gateway.drain_notice_s", gateway.drain_notice_s),
         ]  # fmt: skip
 
     def _common(self, shards: Mapping[str, str]) -> list[str]:

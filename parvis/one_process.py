@@ -36,7 +36,7 @@ async def run_in_one_process(host: Host, sock: socket.socket, announce: Announce
             server = await start_shard(shard_nursery, host.with_settings(shard_host), opened, directory, shard_lifecycle)
             router = await start_router(nursery, host, directory, pair_to(server, host.network))
             async with trio.open_nursery() as door_nursery:
-                gateway = await start_gateway(door_nursery, host, router)
+                gateway = await start_gateway(door_nursery, host, router, directory)
                 admin = await start_admin(
                     nursery, host, settings.gateway.admin_host, settings.gateway.admin_port, lambda: _why_not_ready(router)
                 )

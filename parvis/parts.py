@@ -150,7 +150,7 @@ async def start_router(nursery: trio.Nursery, host: Host, directory: Directory, 
     return router
 
 
-async def start_gateway(nursery: trio.Nursery, host: Host, router: ShardRouter) -> Listener:
+async def start_gateway(nursery: trio.Nursery, host: Host, router: ShardRouter, directory: Directory) -> Listener:
     """A gateway that serves until the host's lifecycle drains.  Raises `StartError` when its address is taken."""
     settings = host.settings
     counters = GatewayCounters()
@@ -165,6 +165,7 @@ async def start_gateway(nursery: trio.Nursery, host: Host, router: ShardRouter) 
         log=host.log.bind(role="gateway", node=settings.gateway.id),
         counters=counters,
         lifecycle=host.lifecycle,
+        accepts_elsewhere_per_s=directory.accepts_elsewhere_per_s,
     )
     async with address_is_free():
         listener: Listener = await nursery.start(run_gateway, parts)

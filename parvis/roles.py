@@ -60,7 +60,7 @@ async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: 
     async with trio.open_nursery() as nursery:
         router = await start_router(nursery, host, directory, dial(directory, host.network))
         async with trio.open_nursery() as door_nursery:
-            listener = await start_gateway(door_nursery, host, router)
+            listener = await start_gateway(door_nursery, host, router, directory)
 
             def why_not_ready() -> list[str]:
                 missing = router.shards_known - router.shards_reached

@@ -108,6 +108,8 @@ def _for_one_machine(loaded: Loaded, page_port: int) -> Settings:
     gateway = msgspec.structs.replace(settings.gateway, origins=list(dict.fromkeys(origins)))
     if loaded.origin_of("gateway.drain_deadline_s") == DEFAULT_ORIGIN:
         gateway = msgspec.structs.replace(gateway, drain_deadline_s=LAST_DRAIN_S)
+    if loaded.origin_of("gateway.drain_notice_s") == DEFAULT_ORIGIN:
+        gateway = msgspec.structs.replace(gateway, drain_notice_s=0.0)
     log = settings.log
     if loaded.origin_of("log.level") == DEFAULT_ORIGIN and sys.stderr.isatty():
         # A person looks at this terminal: what is normal is in the banner.

@@ -82,6 +82,9 @@ class GatewaySettings(Section, frozen=True):
     """Windows a second for such a room; 0: no ceiling, every event is pushed at once."""
     feed_linger_s: Seconds = limits.FEED_LINGER_S
     """How long a room without readers is kept attached."""
+    drain_notice_s: Annotated[float, Meta(ge=0)] = limits.DRAIN_NOTICE_S
+    """How long a gateway that leaves goes on taking connections while ``/readyz`` says no already, so that balancers
+    notice first; `parvis up` takes 0 unless this is set."""
     drain_deadline_s: Seconds = limits.DRAIN_DEADLINE_S
     """How long clients may take to move when the gateway leaves; `parvis up` takes 1 s unless this is set."""
     accepts_per_s: Rate = limits.GATEWAY_ACCEPTS_PER_S

@@ -10,7 +10,7 @@ import trio
 from structlog.testing import LogCapture
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gateway.accept import ACCEPTS_PER_CHECKPOINT, Admission, accept_forever
+from gateway.accept import ACCEPTS_PER_CHECKPOINT, Admission, accept_forever, accept_waiting
 from gateway.handshake import UpgradeRefusal
 from gateway.peer import PeerClosed, PeerGone
 from gateway.upgrade import UpgradeRefused
@@ -313,3 +313,28 @@ async def test_a_closed_listener_ends_the_loop(how: str) -> None:
         loop.listener.close()
     async with trio.open_nursery() as nursery:
         await loop.run(nursery)
+
+
+async def test_before_a_listener_is_closed_all_that_wait_in_its_queue_are_taken_in(nursery: trio.Nursery) -> None:
+    """Closing a listener resets what waits in its queue."""
+    listener = await SocketNetwork().listen("127.0.0.1", 0)
+    callers = [await SocketNetwork().connect("127.0.0.1", listener.port) for _ in range(3 * ACCEPTS_PER_CHECKPOINT)]
+    loop = Loop([], pending_max=len(callers) - 1)
+    accept_waiting(
+        listener, loop.handle, nursery,
+        admission=loop.admission, log=structlog.wrap_logger(None, processors=[loop.log]), counters=loop.counters,
+    )  # fmt: skip
+    listener.close()
+    await wait_all_tasks_blocked()
+    assert len(loop.handled) == len(callers) - 1
+    assert [await recv_some(caller) for caller in callers[:-1]] == [b""] * (len(callers) - 1), "closed in order, not reset"
+    assert b"503" in await recv_some(callers[-1]), "over the budget they are told as ever"
+
+
+async def test_an_error_of_the_last_accepts_is_logged_and_the_door_still_closes(nursery: trio.Nursery) -> None:
+    loop = Loop([OSError(errno.EMFILE, "too many open files")])
+    accept_waiting(
+        loop.listener, loop.handle, nursery,
+        admission=loop.admission, log=structlog.wrap_logger(None, processors=[loop.log]), counters=loop.counters,
+    )  # fmt: skip
+    assert loop.counters.accept_errors == 1

@@ -1,11 +1,14 @@
 """A gateway over real sockets: its tasks, its deadlines, and how it leaves."""
 
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 import pytest
 import trio
+import trio.testing
+import trio_websocket
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
 from gateway.server import GatewayParts, run_gateway
@@ -34,23 +37,27 @@ from wire.codes import CloseCode
 class Served:
     """A running gateway with a fake router."""
 
-    def __init__(self, parts: GatewayParts, router: FakeRouter, url: str) -> None:
+    def __init__(self, parts: GatewayParts, router: FakeRouter, port: int, nursery: trio.Nursery) -> None:
         self.parts = parts
         self.router = router
-        self.url = url
+        self.port = port
+        self.url = f"ws://127.0.0.1:{port}"
+        self.nursery = nursery
         self.counters = parts.counters
 
 
 @asynccontextmanager
-async def served(**settings: object) -> AsyncIterator[Served]:
+async def served(*, elsewhere_per_s: float | None = None, **settings: object) -> AsyncIterator[Served]:
     router = FakeRouter()
     parts = GatewayParts(
-        settings=GatewaySettings(port=0, **settings), rooms=RoomSettings(), network=SocketNetwork(), router=router,  # type: ignore[arg-type]
+        settings=GatewaySettings(**{"port": 0, "drain_notice_s": 0.0, **settings}),  # type: ignore[arg-type]
+        rooms=RoomSettings(), network=SocketNetwork(), router=router,
         guest_key=KEY, rng=Random(1), log=quiet_log(), counters=GatewayCounters(), lifecycle=Lifecycle(),
+        accepts_elsewhere_per_s=lambda: elsewhere_per_s,
     )  # fmt: skip
     async with trio.open_nursery() as nursery:
         listener = await nursery.start(run_gateway, parts)
-        yield Served(parts, router, f"ws://127.0.0.1:{listener.port}")
+        yield Served(parts, router, listener.port, nursery)
         nursery.cancel_scope.cancel()
 
 
@@ -141,6 +148,48 @@ async def test_a_draining_gateway_says_where_to_go_and_closes_who_stays() -> Non
         assert isinstance(goaway, Goaway)
         assert goaway.deadline_ms == 500
         assert await closed_with(websocket) == CloseCode.DRAIN
+
+
+async def test_who_comes_while_balancers_take_notice_is_let_in_and_sent_on() -> None:
+    async with served(drain_notice_s=0.3, drain_deadline_s=5.0) as gateway:
+        gateway.parts.lifecycle.start_drain("test")
+        async with visitor(gateway.url) as websocket:
+            await enter(websocket)
+            assert isinstance(await hear(websocket), Goaway)
+
+
+async def test_who_waits_in_the_kernels_queue_when_the_door_closes_is_served_and_sent_on() -> None:
+    """Closing a listener resets what waits in its queue."""
+    async with served(drain_deadline_s=5.0) as gateway:
+        gateway.parts.lifecycle.start_drain("test")
+        # Connected before the gateway's tasks have run again, so nobody has accepted it yet.
+        with socket.create_connection(("127.0.0.1", gateway.port)) as early:
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", gateway.port))
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(early.dup()))
+            async with await trio_websocket.wrap_client_stream(
+                gateway.nursery, stream, "127.0.0.1", "/", subprotocols=[Form.MSGPACK.value]
+            ) as websocket:
+                await enter(websocket)
+                goaway = await hear(websocket)
+                assert isinstance(goaway, Goaway)
+                assert goaway.retry_after_ms == 0
+                assert 0 < goaway.deadline_ms <= 5000
+
+
+async def test_the_pace_of_a_drain_is_the_survivors_budget() -> None:
+    async with served(drain_deadline_s=60.0, elsewhere_per_s=4.0) as gateway, AsyncExitStack() as visitors:
+        websockets = [await visitors.enter_async_context(visitor(gateway.url)) for _ in range(4)]
+        for websocket in websockets:
+            await enter(websocket)
+        gateway.parts.lifecycle.start_drain("test")
+        slots = []
+        for websocket in websockets:
+            goaway = await hear(websocket)
+            assert isinstance(goaway, Goaway)
+            slots.append(goaway.retry_after_ms)
+        assert sorted(slots) == [0, 250, 500, 750]
 
 
 async def test_a_bug_in_the_handling_of_one_frame_ends_that_connection_alone() -> None:

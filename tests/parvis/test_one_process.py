@@ -21,7 +21,7 @@ from tests.support.talk import ROOM, lines_of, say
 
 
 def host_for(data_dir: Path, gateway_port: int = 0) -> Host:
-    gateway = GatewaySettings(port=gateway_port, drain_deadline_s=0.5)
+    gateway = GatewaySettings(port=gateway_port, drain_deadline_s=0.5, drain_notice_s=0.0)
     return Host(Settings(data_dir=str(data_dir), gateway=gateway), Lifecycle(), make_logger(LogSettings(level="error")))
 
 

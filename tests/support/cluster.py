@@ -113,6 +113,7 @@ class Cluster:
         map_version: int = 1,
         host: str = "127.0.0.1",
         log: FilteringBoundLogger | None = None,
+        accepts_elsewhere_per_s: float | None = None,
     ) -> None:
         """`networks` gives each node, by its name, a network of its own; without it all share `network`."""
         self._nursery = nursery
@@ -122,11 +123,12 @@ class Cluster:
         self._lanes = lanes or ThreadLane
         self._rng = rng or Random(1)
         self._wall_clock = wall_clock
-        self._gateway = gateway or GatewaySettings(drain_deadline_s=2.0)
+        self._gateway = gateway or GatewaySettings(drain_deadline_s=2.0, drain_notice_s=0.0)
         self.shard_ports = shard_ports or {}
         self.map_version = map_version
         self._host = host
         self._log = log or quiet_log()
+        self._accepts_elsewhere_per_s = accepts_elsewhere_per_s
         self.shards: dict[str, ShardNode] = {}
         self.gateways: dict[str, GatewayNode] = {}
         self._closed_lanes: list[ThreadLane] = []
@@ -181,6 +183,7 @@ class Cluster:
                         settings=_with(base, id=name, host=self._host, port=port), rooms=RoomSettings(),
                         network=network, router=router, guest_key=GUEST_KEY, rng=rng, log=self._log,
                         counters=node.counters, lifecycle=node.lifecycle,
+                        accepts_elsewhere_per_s=lambda: self._accepts_elsewhere_per_s,
                     )  # fmt: skip
                     await run_gateway(parts, task_status=task_status)
                     nursery.cancel_scope.cancel()

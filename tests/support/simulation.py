@@ -207,7 +207,7 @@ class _Simulation:
     def _gateway_settings(self) -> GatewaySettings:
         """In some seeds little is kept for slow readers, so that they are told to resume."""
         behind = self._rng("settings").choice((4096, OUTBOX_BEHIND_BYTES_MAX))
-        return GatewaySettings(drain_deadline_s=2.0, outbox_behind_bytes_max=behind)
+        return GatewaySettings(drain_deadline_s=2.0, drain_notice_s=0.0, outbox_behind_bytes_max=behind)
 
     def _lane(self, name: str) -> Offload:
         lane = SimLane(name, self._lane_rng, self.pace)

@@ -153,7 +153,7 @@ async def test_a_gateway_that_leaves_is_replaced_by_another_without_a_gap(leave:
 
 async def test_a_reader_that_stops_reading_is_closed_and_resumes_while_others_notice_nothing() -> None:
     settings = GatewaySettings(
-        drain_deadline_s=1.0, outbox_behind_bytes_max=32 * 1024, publish_rate_per_s=1e6, publish_burst=10**6
+        drain_deadline_s=1.0, drain_notice_s=0.0, outbox_behind_bytes_max=32 * 1024, publish_rate_per_s=1e6, publish_burst=10**6
     )
     async with cluster(gateway=settings) as play:
         url = play.gateways["gateway-1"].url
