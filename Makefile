@@ -13,16 +13,18 @@ ARGS ?=
 # How many seeds `make sim` runs, and from which on.
 SEEDS ?= 200
 FIRST ?= 0
+# What `make chaos` hands on, for instance CHAOS="--seed 7 --seconds 60".
+CHAOS ?=
 
 # The shell that calls make may stand in another environment: none of it is ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
 unexport MYPYPATH PYTEST_ADDOPTS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check sim bench docs clean renew
+.PHONY: help run test check sim chaos bench bench-cluster docs clean renew
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.installed ## set everything up, start parvis and print the address to open (ARGS="--gateways 2" is handed on)
 	@exec $(PY) -m parvis up $(ARGS)
@@ -41,8 +43,14 @@ check: $(VENV)/.installed-dev ## ruff, mypy --strict and the house tests: under 
 sim: $(VENV)/.installed-dev ## run a simulated cluster under many seeds (SEEDS=200 FIRST=0): tests/sim/README.md
 	$(PY) -m tests.sim.replay --seeds $(SEEDS) --first $(FIRST)
 
+chaos: $(VENV)/.installed-dev ## break a real cluster for three minutes and prove that nothing was lost (CHAOS="--seed 7"): tests/chaos/README.md
+	$(PY) -m tests.chaos.run $(CHAOS)
+
 bench: $(VENV)/.installed-dev ## measure this machine and print the figures; exit 1 when one that is asked for is missed
 	$(PY) -m bench.run
+
+bench-cluster: $(VENV)/.installed-dev ## measure a cluster: storms, commits through Redis, pauses; exit 1 when a figure is missed
+	$(PY) -m bench.cluster
 
 docs: $(VENV)/.installed-dev ## write the tables that documents take from the code
 	$(PY) tools/settings_table.py --write

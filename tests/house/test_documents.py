@@ -67,11 +67,11 @@ def test_links_lead_somewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", _PAGES, ids=str)
 def test_make_targets_and_commands_exist(path: Path) -> None:
     text = (ROOT / path).read_text()
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = [line for block in (*blocks(path, "sh"), *blocks(path, "")) for line in block.splitlines()]
     spoken = [f"{match}" for match in re.findall(r"`((?:make|parvis) [a-z][^`]*)`", text)]
     for command in (*commands, *spoken):
-        for word in re.findall(r"(?:^|\s)make ([a-z]+)", command):
+        for word in re.findall(r"(?:^|\s)make ([a-z-]+)", command):
             assert word in targets, command
         for word in re.findall(r"(?:^|[\s/])parvis ([a-z]+)", command):
             assert word in WORDS, command

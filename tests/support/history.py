@@ -89,6 +89,7 @@ def violations(witnesses: Iterable[Witness], log: Sequence[Kept]) -> list[str]:
     witnesses = list(witnesses)
     found = _log_violations(log)
     by_place = {(kept.epoch, kept.offset): kept.id for kept in log}
+    ids = {kept.id for kept in log}
     for witness in witnesses:
         found += _order_violations(witness)
         for seen in witness.events:
@@ -97,7 +98,7 @@ def violations(witnesses: Iterable[Witness], log: Sequence[Kept]) -> list[str]:
                 found.append(f"{witness.name}: saw offset {seen.offset} of {seen.epoch}, which the log does not have")
             elif kept_id != seen.id:
                 found.append(f"two writers: offset {seen.offset} of {seen.epoch} is {kept_id} and, for {witness.name}, {seen.id}")
-        found += _publish_violations(witness, log, by_place)
+        found += _publish_violations(witness, ids, by_place)
     return found
 
 
@@ -136,12 +137,11 @@ def _order_violations(witness: Witness) -> list[str]:
     return found
 
 
-def _publish_violations(witness: Witness, log: Sequence[Kept], by_place: dict[tuple[str, int], str]) -> list[str]:
+def _publish_violations(witness: Witness, ids: set[str], by_place: dict[tuple[str, int], str]) -> list[str]:
     found = []
     for message_id, ack in witness.acked.items():
         kept_id = by_place.get((ack.epoch, ack.offset))
         if kept_id != message_id:
             found.append(f"lost: {message_id} was acknowledged at {ack.offset} of {ack.epoch}, where the log has {kept_id}")
-    ids = {kept.id for kept in log}
     found += [f"{message_id} was refused and is in the log" for message_id in sorted(witness.refused & ids)]
     return found

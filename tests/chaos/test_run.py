@@ -1,0 +1,31 @@
+"""A small chaos run, for `make test`: real processes, one fault of each kind that matters most, everything judged."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import main, run_chaos
+from tests.chaos.world import Shape
+
+SEED = 11
+
+
+async def test_a_small_world_keeps_its_promises_while_it_is_broken(tmp_path: Path) -> None:
+    shape = Shape(shards=2, gateways=2, people=24, rooms=6, publishes_per_s=40.0, with_redis=False)
+    kinds = ["kill_shard", "kill_gateway", "drain_gateway", "cut_links"]
+    outcome = await run_chaos(tmp_path / "run", shape, seed=SEED, seconds=7.0, kinds=kinds)
+    found = outcome.findings
+    assert found.violations == [], f"seed {SEED}"
+    assert found.logged_errors == []
+    assert found.acked == found.said > 0
+    assert found.seen == found.acked * shape.people // shape.rooms
+    assert {window.fault.kind for window in found.windows} <= set(kinds)
+    assert len(found.windows) >= 3
+    assert found.disconnected("kill_shard", "cut_links") == 0
+
+
+def test_a_fault_that_nobody_knows_is_a_plain_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--kinds", "earthquake"])
+    assert ended.value.code == 2
+    assert "no fault is called earthquake" in capsys.readouterr().err
