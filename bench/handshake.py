@@ -6,7 +6,7 @@ import struct
 
 from bench.stream import StreamError, split_frames
 from wire.client_codec import Form, decode_server_message, encode
-from wire.client_messages import PROTOCOL_VERSION, ClientMessage, Hello, JoinRequest, Welcome
+from wire.client_messages import PROTOCOL_VERSION, ClientMessage, Hello, JoinRequest, Position, Refused, Welcome
 
 _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HEAD_BYTES_MAX = 16 * 1024
@@ -32,10 +32,16 @@ class Handshake:
     and a hello in one packet would measure another server path.
     """
 
-    __slots__ = ("_accept", "_data", "_hello", "_upgraded", "request", "rest", "welcome")
+    __slots__ = ("_accept", "_data", "_hello", "_upgraded", "refused", "request", "rest", "welcome")
 
-    def __init__(self, host: str, port: int, rooms: list[str], key: bytes, mask: bytes, name: str = "") -> None:
-        """`key` is 16 random bytes, `mask` 4; history is not asked for, so live events are all that follows."""
+    def __init__(
+        self, host: str, port: int, rooms: list[str], key: bytes, mask: bytes, name: str = "",
+        since: dict[str, Position] | None = None, guest: str = "", session: str = "",
+    ) -> None:
+        """`key` is 16 random bytes, `mask` 4; history is not asked for, so live events are all that follows.
+
+        Who comes back says where it was in each room (`since`), and who it is.
+        """
         encoded_key = base64.b64encode(key)
         self._accept = base64.b64encode(hashlib.sha1(encoded_key + _ACCEPT_GUID).digest())
         self.request = (
@@ -43,11 +49,14 @@ class Handshake:
             b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: %s\r\n\r\n"
             % (host.encode(), port, encoded_key, Form.MSGPACK.value.encode())
         )
-        joins = [JoinRequest(room, limit=0) for room in rooms]
-        self._hello = message_frame(Hello(PROTOCOL_VERSION, client="bench", name=name, joins=joins), mask)
+        joins = [JoinRequest(room, (since or {}).get(room), limit=0) for room in rooms]
+        hello = Hello(PROTOCOL_VERSION, client="bench", guest=guest, session=session, name=name, joins=joins)
+        self._hello = message_frame(hello, mask)
         self._data = bytearray()
         self._upgraded = False
         self.welcome: Welcome | None = None
+        self.refused: Refused | None = None
+        """Instead of a welcome: the gateway has no room now, says when it may have, and closes."""
         self.rest = b""
         """What came behind the welcome."""
 
@@ -65,6 +74,9 @@ class Handshake:
             self._upgraded, self._data, reply = True, bytearray(rest), self._hello
         for _, start, end in split_frames(self._data, len(self._data)):
             message = decode_server_message(bytes(self._data[start:end]), Form.MSGPACK)
+            if isinstance(message, Refused):
+                self.refused = message
+                break
             if not isinstance(message, Welcome):
                 raise StreamError(f"{type(message).__name__} instead of a welcome")
             self.welcome, self.rest = message, bytes(self._data[end:])

@@ -23,6 +23,13 @@ class LatencyHistogram:
         self._buckets[bucket] = self._buckets.get(bucket, 0.0) + weight
         self.total += weight
 
+    def merge(self, other: "LatencyHistogram") -> None:
+        """Add what another one has recorded."""
+        for bucket, weight in other._buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0.0) + weight
+        self.total += other.total
+        self.maximum_us = max(self.maximum_us, other.maximum_us)
+
     def percentile_us(self, percent: float) -> int:
         """The upper edge of the bucket in which `percent` of the weight is reached; 0 when empty."""
         wanted = self.total * percent / 100

@@ -135,6 +135,7 @@ class Spoken(Report, tag="spoken"):
     late_p99_ms: float
     ack_p50_ms: float
     ack_p99_ms: float
+    ack_max_ms: float
     offsets: list[list[int]]
     cpu_s: float
 

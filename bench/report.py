@@ -50,23 +50,33 @@ _CROWD_COLUMNS = [
 
 def table(sheet: Sheet) -> str:
     """All figures in Markdown, the judged ones last."""
-    machine = sheet.machine
-    lines = [
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, Linux {machine.kernel}, Python {machine.python}; "
-        + ", ".join(f"{name} {number}" for name, number in machine.versions.items()),
-        f"`{machine.command}` at {machine.commit}, {machine.at}; median of {sheet.runs}, lowest and highest beside it.",
-    ]
+    lines = machine_lines(sheet)
     for shape in (ROOM, ROOMS):
         crowd = _crowd_table(sheet, shape)
         if crowd:
             lines += ["", f"**{shape}** (rooms x subscribers)", "", *crowd]
     lines += ["", *_other_figures(sheet)]
     lines += [f"- FAILED {failure}" for failure in sheet.failures]
-    lines += ["", "| asked for | target | median | spread | |", "|---|---|---|---|---|"]
-    for row in rows_of(sheet):
+    return "\n".join([*lines, "", *judged_rows(rows_of(sheet))])
+
+
+def machine_lines(sheet: Sheet) -> list[str]:
+    """Where and how it was measured."""
+    machine = sheet.machine
+    return [
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, Linux {machine.kernel}, Python {machine.python}; "
+        + ", ".join(f"{name} {number}" for name, number in machine.versions.items()),
+        f"`{machine.command}` at {machine.commit}, {machine.at}; median of {sheet.runs}, lowest and highest beside it.",
+    ]
+
+
+def judged_rows(rows: list[Row]) -> list[str]:
+    """The table of what is asked for."""
+    lines = ["| asked for | target | median | spread | |", "|---|---|---|---|---|"]
+    for row in rows:
         verdict = row.verdict.value if row.samples else "not measured"
         lines.append(f"| {row.name} | {row.target} {row.unit} | {shown(row.value)} | {spread(row.samples)} | {verdict} |")
-    return "\n".join(lines)
+    return lines
 
 
 def _crowd_table(sheet: Sheet, shape: str) -> list[str]:
@@ -122,13 +132,13 @@ def rows_as_records(rows: list[Row]) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def with_result(document: str, result: str) -> str:
+def with_result(document: str, result: str, begins: str = BEGIN, ends: str = END) -> str:
     """The document with another last accepted result; raises `ValueError` when it has no place for one."""
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    head, begin, rest = document.partition(begins)
+    _, end, tail = rest.partition(ends)
     if not begin or not end:
-        raise ValueError(f"no {BEGIN} and {END} in the document")
-    return f"{head}{BEGIN}\n{result}\n{END}{tail}"
+        raise ValueError(f"no {begins} and {ends} in the document")
+    return f"{head}{begins}\n{result}\n{ends}{tail}"
 
 
 def main() -> None:

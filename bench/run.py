@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no part is called {unknown[0]}: there are {', '.join(PARTS)}")
     raise_files_limit()
     runs = given.runs or (1 if given.quick else RUNS)
-    sheet = Sheet(machine_now(), runs, quick=given.quick)
+    sheet = Sheet(machine_now(" ".join(["python", "-m", "bench.run", *sys.argv[1:]])), runs, quick=given.quick)
     named = given.shape or (ROOM.name if given.quick else "")
     shapes = [shape for shape in (ROOM, ROOMS) if named in ("", shape.name)]
     WORK_DIR.mkdir(parents=True, exist_ok=True)
@@ -81,15 +81,15 @@ def measure_once(bench: Bench, wanted: list[str], shapes: list[Shape]) -> None:
     bench.end_run()
 
 
-def raise_files_limit() -> None:
+def raise_files_limit(needed: int = FILES_MIN) -> None:
     """As many files as the system lets us: each side of 5,000 connections needs as many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < FILES_MIN:
-        sys.exit(f"bench: a process may open {hard} files here, and {FILES_MIN} are needed: raise `ulimit -n`")
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        sys.exit(f"bench: a process may open {hard} files here, and {needed} are needed: raise `ulimit -n`")
 
 
-def machine_now() -> Machine:
+def machine_now(command: str) -> Machine:
     """What a reader must know to compare."""
     described = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
     cpu = next((value.strip() for key, _, value in described if key.strip() == "model name"), platform.machine())
@@ -101,7 +101,7 @@ def machine_now() -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         versions={name: version(name) for name in ("trio", "msgspec", "wsproto", "httptools", "trio-websocket", "websockets")},
-        command=" ".join(["python", "-m", "bench.run", *sys.argv[1:]]),
+        command=command,
         commit=asked.stdout.strip(),
         at=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )

@@ -210,7 +210,7 @@ class SpeakingSide:
             sent=run.sent, acknowledged=run.acknowledged, refused=run.refused, unanswered=run.sent - run.answered,
             closed=sum(speaker.is_closed for speaker in self._speakers),
             late_p99_ms=run.late.percentile_us(99) / 1e3, ack_p50_ms=run.acks.percentile_us(50) / 1e3,
-            ack_p99_ms=run.acks.percentile_us(99) / 1e3,
+            ack_p99_ms=run.acks.percentile_us(99) / 1e3, ack_max_ms=run.acks.maximum_us / 1e3,
             offsets=[run.offsets[room::rooms] for room in range(rooms)], cpu_s=_cpu_s() - cpu_before,
         )  # fmt: skip
 
