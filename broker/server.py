@@ -29,6 +29,7 @@ from runtime.metrics import BrokerCounters
 from runtime.offload import Offload
 from runtime.schema import BrokerSettings
 from runtime.transport import Listener, Network, Transport
+from shard_router.cluster_records import Report
 from shard_router.directory import Directory
 from wire.errors import PeerError
 from wire.limits import LINKS_PER_SHARD_MAX, SIGNALS_PER_S_MAX
@@ -61,6 +62,8 @@ class BrokerParts:
     log: FilteringBoundLogger
     counters: BrokerCounters
     lifecycle: Lifecycle
+    listener: Listener | None = None
+    """Bound already, where others had to be told of it first; None: host and port of the settings are bound."""
 
 
 async def run_shard(parts: BrokerParts, *, task_status: trio.TaskStatus["ShardServer"] = trio.TASK_STATUS_IGNORED) -> None:
@@ -71,7 +74,7 @@ async def run_shard(parts: BrokerParts, *, task_status: trio.TaskStatus["ShardSe
     cannot be bound.  A journal that is away is waited for.
     """
     settings, journal = parts.settings, parts.journal
-    listener = await parts.network.listen(settings.host, settings.port)
+    listener = parts.listener or await parts.network.listen(settings.host, settings.port)
     store_id = await parts.read_lane(lambda: journal.store_id, deadline_s=None)
     try:
         server = ShardServer(parts, store_id, listener)
@@ -120,6 +123,8 @@ class ShardServer:
         )  # fmt: skip
         self._is_in_doubt = False
         """Whether gateways were told that this shard's lease has lapsed."""
+        self._served_version = 0
+        """The newest map of which every slot that is ours has been claimed."""
         self._links_opening = 0
         self._limited_log = LimitedLog(parts.log, trio.current_time)
         """For what anybody who reaches the link port can cause as often as they like."""
@@ -185,9 +190,22 @@ class ShardServer:
         directory, shard = self._parts.directory, self.shard
         if not shard.slots_owned or not directory.start_leaving():
             return
-        while shard.slots_owned:  # noqa: ASYNC110 -- a look twenty times a second, for a second, once in a life
+        # Asked again: when a whole cluster leaves, a successor is one only until it says so itself.
+        while shard.slots_owned and directory.start_leaving():  # noqa: ASYNC110 -- twenty looks a second, once in a life
             await trio.sleep(MOVED_OUT_LOOK_S)
-        self._parts.log.info("slots_moved_out", map_version=shard.map_version)
+        self._parts.log.info("slots_moved_out", map_version=shard.map_version, slots_left=shard.slots_owned)
+
+    def report(self) -> Report:
+        """What the directory tells others of this shard, at each renewal."""
+        if not self.shard.is_claiming:
+            self._served_version = self.shard.map_version
+        return Report(
+            map_version=self.shard.map_version,
+            served_version=self._served_version,
+            slots=self.shard.slots_owned,
+            rooms=self.shard.rooms_loaded,
+            connections=len(self.links),
+        )
 
     # --- links --------------------------------------------------------------------------------
 

@@ -113,6 +113,15 @@ class Shard:
         """Slots this shard has claimed and speaks for."""
         return len(self._state.terms)
 
+    @property
+    def is_claiming(self) -> bool:
+        """Whether the map gives it slots that it does not speak for yet."""
+        return bool(self._state.coming)
+
+    @property
+    def rooms_loaded(self) -> int:
+        return len(self._state.rooms)
+
     def heard_of(self, map_version: int) -> None:
         """A peer follows this map: until ours is as new, questions about slots that are not ours wait for it."""
         self._ownership.heard_of(map_version)

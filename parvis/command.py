@@ -19,7 +19,7 @@ EXIT_CODES: Final = {
     ExitCode.USAGE: "the command line cannot be understood",
     ExitCode.DATA: "the data directory or the journal is damaged, not ours, newer, or cannot be written",
     ExitCode.UNAVAILABLE: "something that is needed is not there: an address is taken, a store or a server is out of reach",
-    ExitCode.BUSY: "another process uses the data directory",
+    ExitCode.BUSY: "another process uses the data directory, or the node's name in its cluster",
     ExitCode.CONFIG: "a setting is wrong; every problem is named",
     ExitCode.INTERRUPTED: "a second Ctrl-C ended it at once",
     ExitCode.TERMINATED: "a second SIGTERM ended it at once",

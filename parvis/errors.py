@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from broker.journal.protocol import JournalCorrupt, StaleMap, Unavailable
 from runtime.lifecycle import ExitCode
 from runtime.settings import SettingsError
+from shard_router.joining import NameTaken, OtherCluster
 
 
 class StartError(Exception):
@@ -39,6 +40,10 @@ def _explain_one(error: BaseException) -> StartError | None:
         case StartError():
             return error
         case SettingsError():
+            return StartError(str(error), ExitCode.CONFIG)
+        case NameTaken():
+            return StartError(str(error), ExitCode.BUSY)
+        case OtherCluster():
             return StartError(str(error), ExitCode.CONFIG)
         case JournalCorrupt() | StaleMap():
             return StartError(str(error), ExitCode.DATA)

@@ -22,6 +22,7 @@ from broker.server import BrokerParts, ShardServer, run_shard
 from gateway.server import GatewayParts, run_gateway
 from parvis.data_dir import GUEST_KEY_NAME, JOURNAL_NAME, LINK_SECRET_NAME, read_or_make_key, read_or_make_secrets
 from parvis.errors import StartError
+from parvis.reports import report_gateway, report_shard
 from runtime.exposition import MetricsRegistry
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.metrics import BrokerCounters, GatewayCounters
@@ -112,9 +113,13 @@ async def opened_journal(host: Host) -> AsyncIterator[OpenJournal]:
 
 
 async def start_shard(
-    nursery: trio.Nursery, host: Host, opened: OpenJournal, directory: Directory, lifecycle: Lifecycle
-) -> ShardServer:
-    """A shard that serves until `lifecycle` drains.  Raises `StartError` when its address is taken."""
+    nursery: trio.Nursery, host: Host, opened: OpenJournal, directory: Directory, lifecycle: Lifecycle,
+    listener: Listener | None = None,
+) -> ShardServer:  # fmt: skip
+    """A shard that serves until `lifecycle` drains, on `listener` if it was bound before.
+
+    Raises `StartError` when its address is taken.
+    """
     settings = host.settings
     counters = BrokerCounters()
     host.registry.expose(counters, node=settings.broker.id)
@@ -131,9 +136,11 @@ async def start_shard(
         log=host.log.bind(role="broker", node=settings.broker.id),
         counters=counters,
         lifecycle=lifecycle,
+        listener=listener,
     )
     async with address_is_free():
         server: ShardServer = await nursery.start(run_shard, parts)
+    report_shard(directory, server)
     return server
 
 
@@ -169,6 +176,7 @@ async def start_gateway(nursery: trio.Nursery, host: Host, router: ShardRouter, 
     )
     async with address_is_free():
         listener: Listener = await nursery.start(run_gateway, parts)
+    report_gateway(directory, settings.gateway, listener, counters)
     return listener
 
 

@@ -15,13 +15,13 @@ from cyclopts import Parameter
 
 from parvis.child import READY_WORD
 from parvis.data_dir import lock_data_dir, make_data_dir
+from parvis.directories import gateway_directory, shard_directory
 from parvis.errors import StartError
 from parvis.options import Config, DataDir, Sets, read_settings
-from parvis.parts import Host, opened_journal, start_gateway, start_router, start_shard
+from parvis.parts import Host, address_is_free, opened_journal, start_gateway, start_router, start_shard
 from parvis.process import make_host, start_admin
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
-from shard_router.directory import StaticDirectory
 from shard_router.link_opener import dial
 
 Supervised = Annotated[bool, Parameter(name="--supervised", negative=(), show=False)]
@@ -30,7 +30,7 @@ Supervised = Annotated[bool, Parameter(name="--supervised", negative=(), show=Fa
 def gateway(
     *, data_dir: DataDir = None, config: Config = None, sets: Sets = [], supervised: Supervised = False  # noqa: B006
 ) -> ExitCode:
-    """Serve websockets, and reach the shards that cluster.shards names.
+    """Serve websockets, and reach the cluster's shards: those of cluster.shards, or of its directory in Redis.
 
     It needs the cluster's link secret (cluster.secret_file) and the key of guest
     identities (guest.key in the data directory), which all gateways share.
@@ -45,7 +45,7 @@ def broker(
 ) -> ExitCode:
     """Speak for the rooms of one shard, named by broker.id, and keep them in the journal."""
     settings = read_settings(config, sets, data_dir=data_dir).settings
-    if settings.broker.id not in settings.cluster.shards:
+    if settings.cluster.directory == "static" and settings.broker.id not in settings.cluster.shards:
         raise StartError(f"broker.id {settings.broker.id} is not among cluster.shards: no slot is its own", ExitCode.CONFIG)
     make_data_dir(Path(settings.data_dir))
     with ExitStack() as held:
@@ -56,8 +56,7 @@ def broker(
 
 async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: bool) -> None:
     host = make_host(settings, lifecycle, node=settings.gateway.id)
-    directory = StaticDirectory(settings.cluster)
-    async with trio.open_nursery() as nursery:
+    async with gateway_directory(host) as directory, trio.open_nursery() as nursery:
         router = await start_router(nursery, host, directory, dial(directory, host.network))
         async with trio.open_nursery() as door_nursery:
             listener = await start_gateway(door_nursery, host, router, directory)
@@ -73,13 +72,19 @@ async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: 
 
 async def _run_broker(lifecycle: Lifecycle, *, settings: Settings, supervised: bool) -> None:
     host = make_host(settings, lifecycle, node=settings.broker.id)
-    directory = StaticDirectory(settings.cluster)
-    async with opened_journal(host) as opened, trio.open_nursery() as nursery:
-        async with trio.open_nursery() as shard_nursery:
-            server = await start_shard(shard_nursery, host, opened, directory, lifecycle)
-            await start_admin(nursery, host, settings.broker.admin_host, settings.broker.admin_port)
-            _say_ready(nursery, host, server.listener.port, supervised)
-        nursery.cancel_scope.cancel()
+    async with opened_journal(host) as opened:
+        async with address_is_free():
+            # Before the directory tells others where it is.
+            listener = await host.network.listen(settings.broker.host, settings.broker.port)
+        async with (
+            shard_directory(host, listener, opened.newest_map_version) as directory,
+            trio.open_nursery() as nursery,
+        ):
+            async with trio.open_nursery() as shard_nursery:
+                await start_shard(shard_nursery, host, opened, directory, lifecycle, listener)
+                await start_admin(nursery, host, settings.broker.admin_host, settings.broker.admin_port)
+                _say_ready(nursery, host, listener.port, supervised)
+            nursery.cancel_scope.cancel()
 
 
 def _say_ready(nursery: trio.Nursery, host: Host, port: int, supervised: bool) -> None:

@@ -30,11 +30,14 @@ from wire.names import ShardId
 from wire.node_messages import LINK_VERSION
 
 
-def new_member(role: Role, node: str, rng: Random, *, weight: int = 0, program: str = "") -> MemberRecord:
+def new_member(
+    role: Role, node: str, rng: Random, *, address: str = "", weight: int = 0, program: str = ""
+) -> MemberRecord:
     """The record of a node that starts now."""
     return MemberRecord(
-        role=role, id=node, incarnation=rng.randbytes(8).hex(), weight=weight, program=program, link_version=LINK_VERSION
-    )
+        role=role, id=node, incarnation=rng.randbytes(8).hex(), address=address, weight=weight, program=program,
+        link_version=LINK_VERSION,
+    )  # fmt: skip
 
 
 def probe_by(network: Network) -> Probe:
@@ -132,9 +135,10 @@ class ClusterDirectory:
         )
 
     def start_leaving(self) -> bool:
-        self._record = msgspec.structs.replace(self._record, is_leaving=True)
-        self._renew_at = trio.current_time()
-        self._wake()
+        if not self._record.is_leaving:
+            self._record = msgspec.structs.replace(self._record, is_leaving=True)
+            self._renew_at = trio.current_time()
+            self._wake()
         return self._record.role == "shard" and self._has_successor()
 
     def _has_successor(self) -> bool:
@@ -185,7 +189,7 @@ class ClusterDirectory:
         with trio.move_on_after(MAP_POLL_S):
             await self._changed.wait()
         if self._slot_map is None:
-            self._log.info("waiting_for_map", cluster=self._cluster, until="a shard that may own slots is there")
+            self._log.info("waiting_for_map", cluster=self._cluster, until="shards have been there for a lease")
             while self._slot_map is None:
                 await self._changed.wait()
 

@@ -44,7 +44,7 @@ class Directory(Protocol):
         """Whether there may ever be another map."""
 
     def start_leaving(self) -> bool:
-        """Ask for this shard's slots to be given to others; False when nobody is there to take them."""
+        """Ask for this shard's slots to be given to others; False when nobody is there to take them.  May be asked again."""
 
     @property
     def is_lapsed(self) -> bool:

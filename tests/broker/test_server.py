@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -17,9 +18,11 @@ from runtime.link import open_client_link
 from runtime.offload import ThreadLane
 from runtime.sockets import SocketNetwork
 from tests.support.changing_directory import ChangingDirectory, map_of
-from tests.support.faulty_journal import FaultyJournal
+from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.shard_driver import ALL_SLOTS, ROOM, delete, message
 from tests.support.shard_links import SECRET, GatewayEnd, connect, parts_of, running_shard
+from wire.limits import SLOT_COUNT
+from wire.names import ShardId
 from wire.node_messages import (
     Attach,
     Attached,
@@ -200,6 +203,49 @@ async def test_a_shard_whose_slots_nobody_can_take_drains_at_once() -> None:
         parts.lifecycle.start_drain("test")
         await gateway.expect(Leaving)
         await gateway.wait_ended()
+
+
+async def test_a_shard_whose_successor_leaves_as_well_waits_no_longer() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1"))
+    parts = parts_of(MemoryJournal("store"), directory=directory, drain_deadline_s=60)
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        gateway = await connect(nursery, server)
+        parts.lifecycle.start_drain("test")
+        with trio.fail_after(10):
+            while not directory.is_leaving:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        directory.has_successor = False
+        await gateway.expect(Leaving)
+        await gateway.wait_ended()
+
+
+async def test_what_a_shard_reports_is_served_only_when_it_is_claimed() -> None:
+    directory = ChangingDirectory(map_of(1, "shard-1", "shard-2"))
+    journal = FaultyJournal(MemoryJournal("store"), Random(1))
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, directory=directory)) as server:
+        await connect(nursery, server)
+        first = server.report()
+        assert (first.map_version, first.served_version, first.connections) == (1, 1, 1)
+        assert first.slots == len(directory.slot_map.slots_of(ShardId("shard-1")))
+        journal.fail("claim", Fault.BEFORE, times=1000)
+        directory.change(map_of(2, "shard-1"))
+        with trio.fail_after(10):
+            while server.report().map_version != 2:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (server.report().served_version, server.report().slots) == (1, first.slots)
+        journal.heal()
+        with trio.fail_after(10):
+            while server.report().served_version != 2:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert server.report().slots == SLOT_COUNT
+
+
+async def test_a_shard_serves_on_a_listener_that_was_bound_before() -> None:
+    listener = await SocketNetwork().listen("127.0.0.1", 0)
+    parts = replace(parts_of(MemoryJournal("store")), listener=listener)
+    async with trio.open_nursery() as nursery, running_shard(parts) as server:
+        assert server.listener is listener
+        await connect(nursery, server)
 
 
 @pytest.mark.parametrize("rubbish", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4000, b"\x00\x00\x00\x01\xc1", b""])

@@ -1,0 +1,107 @@
+"""parvis/directories.py: real processes that join one Valkey, die, come back and leave."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parvis.directories import gateway_directory, open_store
+from parvis.parts import Host
+from runtime.lifecycle import ExitCode, Lifecycle
+from runtime.logs import make_logger
+from runtime.schema import ClusterSettings, LogSettings, RedisSettings, Settings
+from runtime.settings import SettingsError
+from shard_router.directory import StaticDirectory
+from tests.support.parvis_program import Ended, run_parvis
+from tests.support.parvis_roles import Roles
+from tests.support.redis_server import RedisServer, redis_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("valkey")) as running:
+        yield running
+
+
+@pytest.fixture
+def roles(server: RedisServer, tmp_path: Path) -> Iterator[Roles]:
+    server.ask("FLUSHALL")
+    roles = Roles(tmp_path, in_redis(server))
+    yield roles
+    roles.close()
+
+
+def in_redis(server: RedisServer) -> list[str]:
+    return ["--set", "cluster.directory=redis", "--set", f"redis.url={server.url}"]
+
+
+async def talk(port: int) -> Ended:
+    return await run_parvis("chat", "square/main", "--as", "Ada", "--url", f"ws://127.0.0.1:{port}", stdin=b"hello\n")
+
+
+async def test_a_cluster_lives_through_the_death_of_a_shard_and_ends_in_order(roles: Roles, server: RedisServer) -> None:
+    for name in ("shard-1", "shard-2"):
+        roles.start("broker", name)
+    roles.start("gateway", "gateway-1")
+    await roles.ready("shard-1", "shard-2", "gateway-1")
+    said = await talk(roles.port_of("gateway-1"))
+    assert said.code == 0, said.err
+    roles.processes["shard-1"].kill()
+    await roles.said("gateway-1", r'"event": "slot_map".*"map_version": 2')
+    said = await talk(roles.port_of("gateway-1"))
+    assert said.code == 0, said.err
+    assert said.out.count("hello") == 2
+
+    roles.start("broker", "shard-1")
+    await roles.said("shard-1", '"event": "ready"', times=2)
+    stranger = await run_parvis("broker", *roles.words("broker", "shard-2"))
+    assert stranger.code == ExitCode.BUSY
+    assert "the shard shard-2 is running already at 127.0.0.1:" in stranger.err
+    (roles.directory / "other.secret").write_text("f" * 64 + "\n")
+    other = ["--set", f"cluster.secret_file={roles.directory / 'other.secret'}"]
+    stranger = await run_parvis("gateway", *roles.words("gateway", "gateway-9"), *other)
+    assert stranger.code == ExitCode.CONFIG
+    assert "another link secret" in stranger.err
+
+    for name in ("shard-1", "gateway-1", "shard-2"):
+        roles.processes[name].send_signal(signal.SIGTERM)
+        assert await roles.processes[name].wait() == 0, roles.log(name)
+    assert server.ask("HLEN", "{parvis}:members") == 0
+    assert re.search(r'"event": "slots_moved_out".*"slots_left": 0', roles.log("shard-1"))
+
+
+async def test_a_process_that_waits_for_a_map_can_be_ended(roles: Roles) -> None:
+    roles.start("gateway", "gateway-1")
+    await roles.said("gateway-1", '"event": "waiting_for_map"')
+    roles.processes["gateway-1"].send_signal(signal.SIGTERM)
+    assert await roles.processes["gateway-1"].wait() == 0
+
+
+async def test_a_redis_that_is_not_there_is_told_and_waited_for(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "valkey") as server:
+        server.kill()
+        roles = Roles(tmp_path, in_redis(server))
+        roles.start("broker", "shard-1")
+        try:
+            await roles.said("shard-1", '"event": "directory_away".*Connection refused')
+            server.start()
+            await roles.ready("shard-1")
+            roles.processes["shard-1"].send_signal(signal.SIGTERM)
+            assert await roles.processes["shard-1"].wait() == 0
+        finally:
+            roles.close()
+
+
+async def test_a_static_directory_joins_nothing() -> None:
+    host = Host(Settings(cluster=ClusterSettings(map_version=3)), Lifecycle(), make_logger(LogSettings(level="error")))
+    async with gateway_directory(host) as directory:
+        assert isinstance(directory, StaticDirectory)
+        assert directory.slot_map.version == 3
+
+
+def test_a_directory_in_redis_needs_an_address_of_redis() -> None:
+    with pytest.raises(SettingsError, match=r"redis\.url"):
+        open_store(Settings())
+    open_store(Settings(redis=RedisSettings(url="redis://127.0.0.1:1"))).close()
