@@ -3,30 +3,20 @@
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from parvis.check_redis import examine_redis
 from parvis.data_dir import GUEST_KEY_NAME, LINK_SECRET_NAME, holder_of, read_keys
 from parvis.errors import StartError, explain
+from parvis.finding import Finding
 from parvis.options import Config, DataDir, Sets, read_settings
 from parvis.parts import journal_path, open_journal
 from runtime.lifecycle import ExitCode
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded
-
-Verdict = Literal["ok", "note", "bad"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report; `code` is what a start would end with, for `bad` ones."""
-
-    verdict: Verdict
-    what: str
-    code: ExitCode = ExitCode.OK
 
 
 def check(
@@ -71,7 +61,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _examine_directory(directory, holder)
     if directory.is_dir():
         yield from _examine_keys(settings, directory)
-        yield from _examine_journal(settings)
+    yield from _examine_journal(settings, directory)
     yield from _examine_ports(settings, holder)
 
 
@@ -107,9 +97,13 @@ def _examine_keys(settings: Settings, directory: Path) -> Iterator[Finding]:
             yield Finding("ok", f"key file {path}")
 
 
-def _examine_journal(settings: Settings) -> Iterator[Finding]:
+def _examine_journal(settings: Settings, directory: Path) -> Iterator[Finding]:
     path = journal_path(settings)
-    if settings.journal.kind == "memory":
+    if settings.journal.kind == "redis":
+        yield from examine_redis(settings)
+    elif not directory.is_dir():
+        return
+    elif settings.journal.kind == "memory":
         yield Finding("note", "journal in memory: what is said ends with the process")
     elif not path.exists():
         yield Finding("ok", f"journal {path} is not there yet; the first start makes it")

@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import Journal
+from broker.journal.redis import RedisJournal
 from broker.journal.sqlite import SqliteJournal
 from broker.server import BrokerParts, ShardServer, run_shard
 from gateway.server import GatewayParts, run_gateway
@@ -86,6 +87,15 @@ def open_journal(settings: Settings) -> Journal:
     new_store_id = secrets.token_hex(8)
     if settings.journal.kind == "memory":
         return MemoryJournal(new_store_id)
+    if settings.journal.kind == "redis":
+        return RedisJournal(
+            settings.redis,
+            cluster=settings.cluster.name,
+            new_store_id=new_store_id,
+            wait_replicas=settings.journal.wait_replicas,
+            # The lane should know its own failure before the committer stops waiting for it.
+            deadline_s=0.8 * settings.broker.commit_deadline_s,
+        )
     synchronous: Final = "full" if settings.journal.synchronous == "full" else "normal"
     return SqliteJournal(journal_path(settings), new_store_id=new_store_id, synchronous=synchronous)
 
@@ -102,6 +112,7 @@ async def opened_journal(host: Host) -> AsyncIterator[OpenJournal]:
     try:
         journal = await lane(lambda: open_journal(host.settings), deadline_s=None)
         newest = await lane(journal.newest_map_version, deadline_s=None)
+        _say_what_it_keeps(host, journal)
         try:
             yield OpenJournal(journal, lane, read_lane, newest)
         finally:
@@ -110,6 +121,25 @@ async def opened_journal(host: Host) -> AsyncIterator[OpenJournal]:
     finally:
         lane.close()
         read_lane.close()
+
+
+def _say_what_it_keeps(host: Host, journal: Journal) -> None:
+    """One line a server: an operator who looks for lost messages begins here."""
+    for server in journal.facts if isinstance(journal, RedisJournal) else ():
+        host.log.info(
+            "journal_store", server=server.name, version=server.version, appendonly=server.appendonly,
+            appendfsync=server.appendfsync, replicas=server.replicas, wait_replicas=host.settings.journal.wait_replicas,
+        )  # fmt: skip
+
+
+def _show_store(counters: BrokerCounters, settings: Settings, journal: Journal) -> None:
+    """What of the store decides how much a crash may cost, as metrics."""
+    counters.journal_store["kind"] = settings.journal.kind
+    if isinstance(journal, RedisJournal):
+        least = min(journal.facts, key=lambda server: (server.appendonly, server.appendfsync == "always"))
+        counters.journal_store["appendonly"] = "yes" if least.appendonly else "no"
+        counters.journal_store["appendfsync"] = least.appendfsync
+        counters.journal_replicas = lambda: min(server.replicas for server in journal.facts)
 
 
 async def start_shard(
@@ -122,6 +152,7 @@ async def start_shard(
     """
     settings = host.settings
     counters = BrokerCounters()
+    _show_store(counters, settings, opened.journal)
     host.registry.expose(counters, node=settings.broker.id)
     parts = BrokerParts(
         settings=settings.broker,

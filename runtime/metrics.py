@@ -167,6 +167,10 @@ class BrokerCounters:
         "parvis_broker_store_changes_total", "Times the store came back as another one, so that all heads were verified."
     )
     slots_released: int = counter("parvis_broker_slots_released_total", "Slots given up to another owner.")
+    journal_store: dict[str, str] = info(
+        "parvis_broker_journal_store_info", "What the journal is kept in and how it gets to disk; of servers, the least."
+    )
+    journal_replicas: Sample = sampled("parvis_broker_journal_replicas", "Replicas of the journal's server (the fewest of any).")
     journal_available: Sample = sampled("parvis_broker_journal_available", "1 while the journal answers.")
     commit: CommitCounters = nested(CommitCounters)
 

@@ -62,12 +62,14 @@ def place_of(settings: RedisSettings) -> RedisPlace:
 class RedisClient:
     """See the module.  Safe to share between threads: one exchange at a time."""
 
-    def __init__(self, settings: RedisSettings) -> None:
-        """Connects to nothing yet.  Raises `SettingsError`."""
+    def __init__(self, settings: RedisSettings, scripts: Sequence[Script] = ()) -> None:
+        """Connects to nothing yet.  Raises `SettingsError`.  `scripts` are loaded with each connection."""
         self.place = place_of(settings)
+        self.timeout_s = settings.timeout_s
         self.lock = threading.RLock()
         """Held by whoever uses connections of this client directly."""
         self._settings = settings
+        self._scripts = scripts
         self._connections: dict[Address, RedisConnection] = {}
         self._primary: Address | None = None
         """Of a server or a sentinel's service; None until it is looked for."""
@@ -189,13 +191,16 @@ class RedisClient:
         """A connection to a server that is new enough and a primary."""
         made = RedisConnection(self.place, address, self._settings)
         try:
-            facts = server_facts(made)
+            facts = facts_of(made, "server", "replication")
             version = facts.get("redis_version", "?")
             if not is_new_enough(version):
                 raise RedisAway(f"Redis {made.name} is version {version}; {VERSION_MIN[0]}.{VERSION_MIN[1]} or newer is needed")
             if facts.get("role") != "master":
                 primary = f"{facts.get('master_host')}:{facts.get('master_port')}"
                 raise RedisAway(f"Redis {made.name} is a read-only replica of {primary}; redis.url must lead to the primary")
+            if self._scripts:
+                # What is refused here (LOADING) is refused again, and told, when a script is run.
+                made.exchange([("SCRIPT", "LOAD", script.text) for script in self._scripts])
         except BaseException:
             made.close()
             raise
@@ -259,10 +264,10 @@ class RedisClient:
             node.close()
 
 
-def server_facts(connection: RedisConnection) -> dict[str, str]:
-    """What INFO says of the server and its replication; raises `RedisAway`."""
-    reply = connection.call("INFO", "server", "replication")
-    if isinstance(reply, ReplyError):
+def facts_of(connection: RedisConnection, *sections: str) -> dict[str, str]:
+    """What INFO says in these sections; raises `RedisAway`."""
+    reply = connection.call("INFO", *sections)
+    if isinstance(reply, ReplyError) and code_of(reply) == "ERR":
         # Redis before 7.0 takes one section at a time.
         reply = connection.call("INFO")
     if isinstance(reply, ReplyError):

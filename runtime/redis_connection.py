@@ -123,9 +123,13 @@ class RedisConnection:
 
     def exchange(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
         """Send commands together and answer all replies; raises `RedisAway` when any is missing."""
-        self.send(b"".join([pack(*command) for command in commands]), len(commands))
-        replies = self.receive(len(commands), self.deadline())
-        if len(replies) < len(commands):
+        return self.exchange_packed(b"".join([pack(*command) for command in commands]), len(commands))
+
+    def exchange_packed(self, packed: bytes, count: int) -> list[Reply]:
+        """As `exchange`, for `count` commands that are packed already."""
+        self.send(packed, count)
+        replies = self.receive(count, self.deadline())
+        if len(replies) < count:
             raise RedisAway(self.why_cut, maybe_done=True)
         return replies
 

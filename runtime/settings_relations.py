@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from runtime.redis_url import parse_redis_url
 from runtime.schema import ClusterSettings, Settings
 from wire.limits import SHARDS_MAX
 from wire.names import parse_room
@@ -49,6 +50,7 @@ def broken_relations(settings: Settings) -> Iterator[Broken]:
                 f"rooms.namespaces has {namespace!r}; a namespace is 1 to 32 of a-z 0-9 _ - and begins with a letter or digit",
             )
     yield from _broken_cluster(settings.cluster)
+    yield from _broken_redis(settings)
 
 
 def _broken_cluster(cluster: ClusterSettings) -> Iterator[Broken]:
@@ -64,3 +66,21 @@ def _broken_cluster(cluster: ClusterSettings) -> Iterator[Broken]:
     shared = {address for address in cluster.shards.values() if list(cluster.shards.values()).count(address) > 1}
     for address in sorted(shared):
         yield keys, f"cluster.shards has {address!r} for more than one shard"
+
+
+def _broken_redis(settings: Settings) -> Iterator[Broken]:
+    users = [("journal.kind", settings.journal.kind), ("cluster.directory", settings.cluster.directory)]
+    needing = [key for key, value in users if value == "redis"]
+    url = settings.redis.url
+    if needing and not url:
+        yield ("redis.url", *needing), f"redis.url is empty, and {needing[0]} = redis needs it, as in redis://10.0.0.5:6379/0"
+    elif url:
+        try:
+            parse_redis_url(url)
+        except ValueError as error:
+            yield ("redis.url",), f"redis.url {error}"
+    if settings.journal.wait_replicas and settings.journal.kind != "redis":
+        yield (
+            ("journal.wait_replicas", "journal.kind"),
+            f"journal.wait_replicas is {settings.journal.wait_replicas}, and only journal.kind = redis has replicas",
+        )

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import Erasure, IdRow
 from broker.record import Entry
 
 # What msgspec raises on bytes that are no msgpack of ours.
@@ -17,6 +17,8 @@ DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_entries = msgspec.msgpack.Decoder(list[Entry]).decode
+_decode_entry = msgspec.msgpack.Decoder(Entry).decode
+_decode_id = msgspec.msgpack.Decoder(tuple[str, str, int, int, bytes]).decode
 _decode_ids = msgspec.msgpack.Decoder(list[tuple[str, str, int, int, bytes]]).decode
 
 
@@ -38,6 +40,35 @@ def encode_ids(rows: Sequence[IdRow]) -> bytes:
 def decode_ids(data: bytes) -> list[IdRow]:
     """What `encode_ids` was given; raises one of `DECODE_ERRORS`."""
     return [IdRow(*fields) for fields in _decode_ids(data)]
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """One entry by itself."""
+    return _encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """What `encode_entry` was given; raises one of `DECODE_ERRORS`."""
+    return _decode_entry(data)
+
+
+def encode_id(row: IdRow) -> bytes:
+    """One id by itself."""
+    return _encode((row.author, row.id, row.offset, row.at, row.body_hash))
+
+
+def decode_id(data: bytes) -> IdRow:
+    """What `encode_id` was given; raises one of `DECODE_ERRORS`."""
+    return IdRow(*_decode_id(data))
+
+
+def erased(entries: Sequence[Entry], erasures: Sequence[Erasure]) -> Sequence[Entry]:
+    """`entries`, with those that `erasures` name as tombstones; what was erased before keeps its reason."""
+    reasons = {erasure.offset: erasure.reason for erasure in erasures}
+    return [
+        entry.erased(reasons[entry.offset]) if entry.offset in reasons and not entry.removed else entry
+        for entry in entries
+    ]
 
 
 def stored_bytes(entry: Entry) -> int:

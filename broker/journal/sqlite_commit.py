@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from broker.journal.codec import decode_entries, encode_entries, encode_ids
+from broker.journal.codec import decode_entries, encode_entries, encode_ids, erased
 from broker.journal.protocol import CommitOutcome, Erasure, Write
 from broker.journal.verdict import COMMITTED, check_shape, outcome_of
-from broker.record import CHAIN_BYTES, Entry, Head
+from broker.record import CHAIN_BYTES, Head
 from wire.names import Epoch, RoomName, Term
 
 # ?1 is {room: slot}.  json_each walks it in the order it was written, and a LEFT JOIN keeps the left side's
@@ -129,15 +129,6 @@ def _append(connection: sqlite3.Connection, writes: Sequence[tuple[Write, int | 
     for epoch_no, erasures in older:
         for erasure in erasures:
             _erase(connection, epoch_no, erasure)
-
-
-def erased(entries: Sequence[Entry], erasures: Sequence[Erasure]) -> Sequence[Entry]:
-    """`entries`, with those that `erasures` name as tombstones; what was erased before keeps its reason."""
-    reasons = {erasure.offset: erasure.reason for erasure in erasures}
-    return [
-        entry.erased(reasons[entry.offset]) if entry.offset in reasons and not entry.removed else entry
-        for entry in entries
-    ]
 
 
 def _erase(connection: sqlite3.Connection, epoch_no: int, erasure: Erasure) -> None:

@@ -7,12 +7,14 @@ import trio
 
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import JournalCorrupt
+from broker.journal.redis import RedisJournal
 from broker.journal.sqlite import SqliteJournal
 from parvis.errors import StartError
 from parvis.parts import Host, address_is_free, journal_path, open_journal, opened_journal
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.logs import make_logger
-from runtime.schema import ClusterSettings, JournalSettings, LogSettings, Settings
+from runtime.schema import ClusterSettings, JournalSettings, LogSettings, RedisSettings, Settings
+from tests.support.redis_server import redis_server
 
 
 def host_with(settings: Settings) -> Host:
@@ -29,6 +31,19 @@ def test_the_settings_choose_the_engine(tmp_path: Path) -> None:
     journal = open_journal(Settings(data_dir=str(tmp_path), journal=JournalSettings(synchronous="normal")))
     assert isinstance(journal, SqliteJournal)
     journal.close()
+
+
+def test_a_journal_in_redis_is_that_of_the_clusters_name(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis") as server:
+        redis = RedisSettings(url=server.url)
+        journals = [
+            open_journal(Settings(journal=JournalSettings(kind="redis"), redis=redis, cluster=ClusterSettings(name=name)))
+            for name in ("one", "one", "other")
+        ]
+        assert all(isinstance(journal, RedisJournal) for journal in journals)
+        assert journals[0].store_id == journals[1].store_id != journals[2].store_id
+        for journal in journals:
+            journal.close()
 
 
 async def test_the_journal_is_closed_after_its_last_job(tmp_path: Path) -> None:

@@ -3,7 +3,15 @@
 import msgspec
 import pytest
 
-from runtime.schema import BrokerSettings, ClusterSettings, GatewaySettings, RoomSettings, Settings
+from runtime.schema import (
+    BrokerSettings,
+    ClusterSettings,
+    GatewaySettings,
+    JournalSettings,
+    RedisSettings,
+    RoomSettings,
+    Settings,
+)
 from runtime.settings_relations import broken_relations
 
 
@@ -70,3 +78,25 @@ def test_a_namespace_is_one(namespace: str) -> None:
 def test_shards_have_names_and_addresses_of_their_own(shards: dict[str, str], part: str) -> None:
     (sentence,) = broken(cluster=ClusterSettings(shards=shards))
     assert part in sentence
+
+
+def test_whoever_uses_redis_says_where_it_is() -> None:
+    assert broken(journal=JournalSettings(kind="redis")) == [
+        "redis.url is empty, and journal.kind = redis needs it, as in redis://10.0.0.5:6379/0"
+    ]
+    assert broken(cluster=ClusterSettings(directory="redis")) == [
+        "redis.url is empty, and cluster.directory = redis needs it, as in redis://10.0.0.5:6379/0"
+    ]
+    assert broken(journal=JournalSettings(kind="redis"), redis=RedisSettings(url="redis://host")) == []
+
+
+def test_a_url_that_is_none_is_told_whoever_uses_it() -> None:
+    assert broken(redis=RedisSettings(url="redis://a,b")) == [
+        "redis.url names 2 servers; several are redis+cluster:// or redis+sentinel://"
+    ]
+
+
+def test_only_redis_has_replicas_to_wait_for() -> None:
+    assert broken(journal=JournalSettings(wait_replicas=1)) == [
+        "journal.wait_replicas is 1, and only journal.kind = redis has replicas"
+    ]

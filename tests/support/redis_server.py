@@ -209,15 +209,26 @@ class RedisCluster:
                     return next(each for each in self.nodes if each.port == primary[1])
         raise AssertionError(f"nobody owns slot {slot}")
 
-    def move_slot(self, slot: int, source: RedisServer, target: RedisServer) -> None:
-        """Give a slot with all its keys to another node, as an operator reshards."""
+    @contextmanager
+    def moving(self, slot: int, source: RedisServer, target: RedisServer) -> Iterator[None]:
+        """The slot is on its way to another node: the block moves keys, its end ends the move."""
         source_id, target_id = (node.ask("CLUSTER", "MYID").decode() for node in (source, target))
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-        for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000):
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", key)
+        yield
         for node in (target, source, *self.nodes):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+    def move_slot(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Give a slot with all its keys to another node, as an operator reshards."""
+        with self.moving(slot, source, target):
+            for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000):
+                source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", key)
+
+    def wait_serving(self) -> None:
+        """Until each node finds the cluster whole."""
+        for node in self.nodes:
+            wait_until("a node serves", lambda: b"cluster_state:ok" in node.ask("CLUSTER", "INFO"))  # noqa: B023
 
 
 @contextmanager

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.journal.codec import decode_entries, decode_ids
+from broker.journal.codec import decode_entries, decode_ids, erased
 from broker.journal.protocol import Erasure, Write
 from broker.journal.sqlite import SqliteJournal
-from broker.journal.sqlite_commit import erased
 from tests.support.journal_writes import RoomWriter
 from wire.names import Slot
 

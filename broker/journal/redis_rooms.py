@@ -1,0 +1,72 @@
+"""One room out of Redis: head, tail and ids in one script, so that they belong together; history in another."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from broker.journal.codec import bounded_tail, decode_entry, decode_id, live_ids
+from broker.journal.protocol import IdRow, LoadedRoom
+from broker.journal.redis_keys import Keys, parse_head
+from broker.journal.redis_scripts import LOAD, READ
+from broker.record import Entry
+from runtime.redis_client import RedisClient
+from runtime.redis_connection import Reply
+from wire.names import Epoch, RoomName, Slot
+
+_ID_ROWS_PER_STEP: Final = 2000
+
+
+def load_room(
+    client: RedisClient, keys: Keys, slot: Slot, room: RoomName,
+    tail_events: int, tail_bytes: int, ids_since_ms: int, ids_min: int,
+) -> LoadedRoom | None:  # fmt: skip
+    """See `Journal.load`."""
+    ids_key = keys.ids(slot, room)
+    # One more than must be there: that one's age says whether older ones are asked for.
+    ids_count = ids_min + 1
+    reply = client.run_script(
+        LOAD, [keys.room(slot, room), ids_key], [keys.log(slot, room, ""), tail_events, tail_bytes, ids_count]
+    )
+    if reply is None:
+        return None
+    name, at, first, tail, ids = reply
+    head = parse_head(name, int(at))
+    assert head is not None, "a room that is there has a head"
+    return LoadedRoom(
+        head=head,
+        tail=bounded_tail(decoded(tail), tail_events, tail_bytes),
+        ids=live_ids(_newest_first(client, ids_key, ids, ids_count), ids_since_ms, ids_min),
+        first_offset=int(first),
+    )
+
+
+def read_entries(
+    client: RedisClient, keys: Keys, slot: Slot, room: RoomName, epoch: Epoch, after: int, limit: int
+) -> list[Entry]:
+    """See `Journal.read`."""
+    named = [keys.room(slot, room), keys.ends(slot, room), keys.log(slot, room, epoch)]
+    return list(decoded(client.run_script(READ, named, [epoch, after, limit])))
+
+
+def decoded(entries: Sequence[Reply]) -> Iterator[Entry]:
+    """Entries of a range that is kept; raises ValueError when one is gone all the same."""
+    for entry in entries:
+        if entry is None:
+            raise ValueError("an entry that is kept is not there")
+        yield decode_entry(entry)
+
+
+def _newest_first(client: RedisClient, key: str, newest: list[bytes], count: int) -> Iterator[IdRow]:
+    """The ids of a room, read as far as they are asked for; `newest` are the last `count` or all of them.
+
+    Places are counted from the newest.  An append meanwhile shows some rows again, which count
+    once; what retention drops meanwhile was too old.
+    """
+    rows, seen = newest, 0
+    while True:
+        for row in reversed(rows):
+            yield decode_id(row)
+        if len(rows) < count:
+            return
+        seen += len(rows)
+        count = _ID_ROWS_PER_STEP
+        rows = client.call(key, "LRANGE", key, -(seen + count), -(seen + 1))

@@ -1,0 +1,51 @@
+"""Keys of the Redis journal, and the names of heads."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from broker.journal.redis_keys import NO_LOG, Keys, head_name, parse_head
+from broker.record import CHAIN_START, Head
+from wire.names import Epoch, RoomName, Slot
+
+
+def test_all_keys_of_a_slot_are_in_one_slot_of_a_redis_cluster() -> None:
+    keys, room = Keys("parvis"), RoomName("town/square")
+    named = [
+        keys.slot(Slot(9)), keys.room(Slot(9), room), keys.log(Slot(9), room, "e"), keys.ids(Slot(9), room),
+        keys.ends(Slot(9), room),
+    ]  # fmt: skip
+    assert len(set(named)) == 5
+    assert len({key_slot(key.encode()) for key in named}) == 1
+    assert key_slot(named[0].encode()) != key_slot(keys.slot(Slot(10)).encode())
+
+
+def test_clusters_of_different_names_share_no_key() -> None:
+    one, other, room = Keys("one"), Keys("other"), RoomName("town/square")
+    assert one.journal != other.journal
+    assert one.room(Slot(1), room) != other.room(Slot(1), room)
+
+
+@given(st.binary(min_size=16, max_size=16), st.integers(1, 2**53), st.text(min_size=1, max_size=32), st.integers(0, 2**53))
+def test_a_head_is_what_its_name_says(chain: bytes, offset: int, epoch: str, at: int) -> None:
+    head = Head(Epoch(epoch), offset, chain, at)
+    assert parse_head(head_name(head), at) == head
+
+
+def test_a_log_not_begun_has_no_name_unless_its_chain_is_another() -> None:
+    assert head_name(Head(Epoch("e"), 0, CHAIN_START, 0)) == NO_LOG
+    assert head_name(Head(Epoch("e"), 0, bytes([1] * 16), 0)) != NO_LOG
+    assert parse_head(NO_LOG, 0) is None
+
+
+def test_heads_that_differ_in_one_thing_have_different_names() -> None:
+    head = Head(Epoch("e"), 1, bytes(16), 0)
+    others = [Head(Epoch("f"), 1, bytes(16), 0), Head(Epoch("e"), 2, bytes(16), 0), Head(Epoch("e"), 1, bytes([1] * 16), 0)]
+    assert head_name(head) not in map(head_name, others)
+
+
+@pytest.mark.parametrize("name", [b"short", bytes(16) + b"12", bytes(16) + b"x epoch"])
+def test_a_damaged_name_is_an_error(name: bytes) -> None:
+    with pytest.raises(ValueError, match=r"epoch|invalid literal"):
+        parse_head(name, 0)
