@@ -13,6 +13,7 @@ from wsproto.events import CloseConnection, Ping
 
 from gateway.inbound import ControlFrame, InboundFrames
 from gateway.peer import PeerClosed, PeerGone
+from gateway.plain_frames import take_plain_messages
 from gateway.streams import discard
 from runtime.transport import Transport
 from wire.client_codec import Form
@@ -44,7 +45,11 @@ _EMPTY_CLOSE_FRAME = frame(OPCODE_CLOSE, b"")
 
 
 class WebSocketReader:
-    """Reads one client's messages.  Between two messages it holds no parser (gateway/inbound.py)."""
+    """Reads one client's messages.  Between two messages it holds no parser (gateway/inbound.py).
+
+    Messages in plain frames need none (gateway/plain_frames.py): they wait in `_plain`, before
+    whatever the parser has.
+    """
 
     __slots__ = (
         "_control_frames",
@@ -55,6 +60,7 @@ class WebSocketReader:
         "_is_broken",
         "_is_deaf",
         "_is_dry",
+        "_plain",
         "_push",
         "_transport",
         "_work",
@@ -78,6 +84,8 @@ class WebSocketReader:
         self._push = push
         self._frame_bytes_max = frame_bytes_max
         self._frames: InboundFrames | None = None
+        self._plain: list[bytes] | None = None
+        """Of the last read, newest first: at most READ_BYTES, or None."""
         self._work = 0
         self._control_frames = 0
         self._control_since = 0.0
@@ -136,6 +144,12 @@ class WebSocketReader:
         await discard(self._transport)
 
     def _next_event(self) -> bytes | ControlFrame | None:
+        if self._plain is not None:
+            self._work += 1
+            message = self._plain.pop()
+            if not self._plain:
+                self._plain = None
+            return message
         if self._frames is None:
             return None
         try:
@@ -172,6 +186,13 @@ class WebSocketReader:
 
     def _feed(self, data: bytes) -> None:
         if self._frames is None:
+            messages, used = take_plain_messages(data, self._form, self._frame_bytes_max)
+            if messages:
+                messages.reverse()
+                self._plain = messages
+            if used == len(data):
+                return
+            data = data[used:]
             self._frames = InboundFrames(self._form, self._frame_bytes_max)
         self._frames.feed(data)
 
