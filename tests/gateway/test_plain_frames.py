@@ -47,7 +47,8 @@ def test_it_ends_at_the_first_frame_that_is_not_plain() -> None:
     for other in (
         client_frame(OPCODE_PING, b"p"), client_frame(OPCODE_BINARY, b"x", fin=False), client_frame(OPCODE_TEXT, b"x"),
         client_frame(OPCODE_BINARY, b"x", masked=False), client_frame(OPCODE_BINARY, b"x", rsv=4), b"\x82\xfe\x00\x05abcdhello",
-        client_frame(OPCODE_BINARY, b"x" * (MAX + 1)), client_header(OPCODE_BINARY, 2**63), client_frame(OPCODE_BINARY, b"cut")[:-1],
+        client_frame(OPCODE_BINARY, b"x" * (MAX + 1)), client_header(OPCODE_BINARY, 2**63),
+        client_frame(OPCODE_BINARY, b"cut")[:-1],
     ):  # fmt: skip
         messages, used = take_plain_messages(plain + other, Form.MSGPACK, MAX)
         assert messages == [b"one", b"two" * 50]
