@@ -43,4 +43,13 @@ class Retain(Struct, frozen=True):
     ids_before_ms: int
 
 
-Effect = Send | Load | Read | Retain
+class EpochEnded(Struct, frozen=True):
+    """Tell operators: readers of a room have to start over, and `offset` is the last one of its old log."""
+
+    room: RoomName
+    epoch: Epoch
+    offset: int
+    reason: str
+
+
+Effect = Send | Load | Read | Retain | EpochEnded

@@ -10,7 +10,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from broker.effects import Effect, Load, Read, Retain, Send
+from broker.effects import Effect, EpochEnded, Load, Read, Retain, Send
 from broker.hosted import LinkId
 from broker.shard import Shard
 from runtime.link import Link
@@ -35,7 +35,7 @@ _CAN_BE_HAD_AGAIN: Final = (Batch, Attached, Range, Sum, HideFrames)
 
 
 class Links:
-    """Carries out effects: those that send here, those that read or forget through the given callables."""
+    """Carries out effects: those that send or tell here, those that read or forget through the given callables."""
 
     def __init__(
         self,
@@ -95,6 +95,10 @@ class Links:
                 self._load(effect)
             elif isinstance(effect, Retain):
                 self._retain(effect)
+            elif isinstance(effect, EpochEnded):
+                self._log.warning(
+                    "epoch_ended", room=effect.room, epoch=effect.epoch, offset=effect.offset, reason=effect.reason
+                )
             elif not self._read(effect):
                 self.do(self._shard.on_read_refused(effect))
         # A drain waits until the shard is settled, and the committer is who looks.

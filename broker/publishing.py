@@ -268,7 +268,6 @@ class Publishing:
             if hosted.slot not in claimed:
                 continue
             if hosted.phase is Phase.SERVING:
-                hosted.repair = None
                 _room_of(hosted).take_back()
                 if hosted.has_writes:
                     state.queue(hosted)

@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from broker.effects import Effect, Load, Send
+from broker.effects import Effect, EpochEnded, Load, Send
 from broker.epoch import EPOCH_BYTES, epoch_of
 from broker.hosted import Hosted, LinkId, Phase, Question
 from broker.record import SALT_BYTES
@@ -180,6 +180,7 @@ class ShardState:
 
     def end_epoch(self, hosted: Hosted, room: Room, reason: str, now_ms: int) -> None:
         """Have the room go on as another log, from its next commit on."""
+        self.do(EpochEnded(hosted.name, room.decided.epoch, room.decided.offset, reason))
         event = room.end_epoch(epoch_of(self.random_bytes(EPOCH_BYTES)), reason, now_ms, self.random_bytes(SALT_BYTES))
         self.pending_bytes += event.size
         self.counters.epochs_ended += 1

@@ -6,19 +6,22 @@ from random import Random
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from broker.effects import Retain
 from broker.journal.memory import MemoryJournal
+from broker.room import DIVERGED
 from shard_router.placement import SlotMap
 from shard_router.slots import slot_of
 from tests.support.changing_directory import ChangingDirectory, map_of
 from tests.support.faulty_journal import Fault, FaultyJournal
+from tests.support.forgetful_journal import ForgetfulJournal
 from tests.support.offloads import HeldOffload
-from tests.support.shard_driver import ALL_SLOTS, ROOM, message
+from tests.support.shard_driver import ALL_SLOTS, ROOM, ShardDriver, message
 from tests.support.shard_links import GatewayEnd, connect, parts_of, running_shard
 from wire.limits import FENCES_MAX
 from wire.names import Epoch, RoomName
-from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, MapNews, Moved, Range, RangeRead
+from wire.node_messages import Attach, Attached, Batch, CommandRefused, Committed, MapNews, Moved, Range, RangeRead, Reattach
 
 
 @pytest.mark.parametrize(("fault", "is_kept"), [(Fault.BEFORE, False), (Fault.AFTER, True)])
@@ -272,3 +275,53 @@ def room_of_shard(slot_map: SlotMap, shard: str) -> str:
     """Some room whose slot the map gives to this shard."""
     names = (RoomName(f"town/room-{number}") for number in itertools.count())
     return next(name for name in names if slot_map.owner_of(slot_of(name)) == shard)
+
+
+async def test_a_room_that_nobody_writes_to_is_repaired_when_the_store_has_failed_over() -> None:
+    journal = ForgetfulJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1))
+        await gateway.expect(Attached)
+        keep = journal.changes
+        gateway.say(message(1), message(2))
+        await gateway.expect(Committed, lambda answer: answer.request == 2)
+        with capture_logs() as lines:
+            journal.fail_over(keep)
+            with trio.fail_after(10):
+                while not server.shard.is_settled or journal.changes <= keep:
+                    await trio.sleep(0.02)
+        assert [entry.id for entry in journal.read(RoomName(ROOM), (await page(gateway)).epoch, 0, 10)] == ["m1", "m2"]
+        told = {line["event"]: line for line in lines}
+        assert told["heads_doubted"]["rooms"] == 1
+        assert (told["forgotten_events_written_again"]["events"], told["forgotten_events_written_again"]["rooms_done"]) == (2, 1)
+
+
+async def test_a_room_that_nobody_writes_to_is_told_when_it_cannot_be_repaired() -> None:
+    journal = ForgetfulJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), message(1))
+        await gateway.expect(Committed)
+        journal.fail_over(0)
+        another = ShardDriver(journal)
+        another.open_link(1)
+        another.say(1, message(9))
+        another.commit()
+        with capture_logs() as lines:
+            assert (await gateway.expect(Reattach)).generation == 1
+            with trio.fail_after(10):
+                while not any(line["event"] == "epoch_ended" for line in lines):
+                    await trio.sleep(0.02)
+        (ended,) = [line for line in lines if line["event"] == "epoch_ended"]
+        assert (ended["room"], ended["offset"], ended["reason"]) == (ROOM, 1, DIVERGED)
+
+
+async def test_fences_by_stores_that_forgot_the_claim_do_not_make_a_shard_step_down() -> None:
+    journal = ForgetfulJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        for number in range(1, 2 * FENCES_MAX):
+            journal.fail_over(0)
+            gateway.say(message(number))
+            assert (await gateway.expect(Committed)).offset == number

@@ -1,6 +1,5 @@
 """A journal that forgot its end is given it back to the bit; one that holds anything else is left alone."""
 
-from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -10,12 +9,13 @@ from hypothesis import strategies as st
 from broker.epoch import epoch_of
 from broker.ids import kept_since_ms
 from broker.journal.memory import MemoryJournal
-from broker.journal.protocol import CommitVerdict, LoadedRoom
+from broker.journal.protocol import CommitVerdict, Journal, LoadedRoom
 from broker.load_room import arrive, room_of
 from broker.record import CHAIN_START, Head
 from broker.repair import Repair
 from broker.room import FORGOTTEN
 from broker.verdicts import Decided
+from tests.support.forgetful_journal import ForgetfulJournal
 from tests.support.shard_driver import ROOM, delete, edit, message
 from wire.limits import (
     COMMIT_ROOM_BYTES_MAX,
@@ -32,7 +32,7 @@ SLOT = Slot(1)
 NOW_MS = 1_000_000
 
 
-def load(journal: MemoryJournal) -> LoadedRoom | None:
+def load(journal: Journal) -> LoadedRoom | None:
     return journal.load(NAME, ROOM_TAIL_EVENTS_MAX, ROOM_TAIL_BYTES_MAX, kept_since_ms(NOW_MS), MESSAGE_IDS_PER_ROOM_MIN)
 
 
@@ -40,10 +40,10 @@ class Past:
     """A room, its journal, and the journal as it was after each commit: what a failover may fall back to."""
 
     def __init__(self) -> None:
-        self.journal = MemoryJournal("store")
+        self.journal = ForgetfulJournal("store")
         self.term = self.journal.claim([SLOT], 1, "me")[SLOT]
         self.room = room_of(NAME, None, "store")
-        self.earlier: list[MemoryJournal] = [deepcopy_of(self.journal)]
+        self.earlier: list[MemoryJournal] = [self.journal.as_of(self.journal.changes)]
         self._salts = iter(range(1, 1_000_000))
         self.epochs = [self.room.head.epoch]
 
@@ -56,7 +56,7 @@ class Past:
             (outcome,) = self.journal.commit([write])
             assert outcome.verdict is CommitVerdict.COMMITTED
             self.room.publish()
-        self.earlier.append(deepcopy_of(self.journal))
+        self.earlier.append(self.journal.as_of(self.journal.changes))
 
     def end_epoch(self) -> None:
         self.commit()
@@ -64,25 +64,16 @@ class Past:
         self.room.end_epoch(self.epochs[-1], FORGOTTEN, NOW_MS, next(self._salts).to_bytes(16, "big"))
         self.commit()
 
-    def verdict_on(self, journal: MemoryJournal) -> tuple[CommitVerdict, Head | None]:
+    def verdict_on(self, journal: Journal) -> tuple[CommitVerdict, Head | None]:
         """What a journal says to the room's next write."""
         (outcome,) = journal.commit([self.room.verification(SLOT, self.term)])
         return outcome.verdict, outcome.head
 
-    def everything_in(self, journal: MemoryJournal) -> object:
+    def everything_in(self, journal: Journal) -> object:
         return load(journal), [journal.read(NAME, epoch, 0, 10_000) for epoch in self.epochs]
 
 
-def deepcopy_of(journal: MemoryJournal) -> MemoryJournal:
-    """The same store at this moment; its lock is a new one."""
-    copy = MemoryJournal(journal.store_id)
-    for name, value in vars(journal).items():
-        if "lock" not in name:
-            setattr(copy, name, deepcopy(value))
-    return copy
-
-
-def carry_out(repair: Repair, journal: MemoryJournal, term: Term) -> int:
+def carry_out(repair: Repair, journal: Journal, term: Term) -> int:
     """Write it again; answers in how many writes."""
     writes = 0
     is_done = False

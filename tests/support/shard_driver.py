@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
-from broker.effects import Effect, Load, Read, Retain, Send
+from broker.effects import Effect, EpochEnded, Load, Read, Retain, Send
 from broker.hosted import LinkId
 from broker.ids import kept_since_ms
 from broker.journal.memory import MemoryJournal
@@ -50,6 +50,7 @@ class ShardDriver:
         self.now_ms = 1_000_000
         self.sent: dict[int, list[NodeMessage]] = {}
         self.retained: list[Retain] = []
+        self.ended: list[EpochEnded] = []
         self.loads_held = False
         self.held: list[Load | Read] = []
         self.links_full: set[int] = set()
@@ -97,6 +98,8 @@ class ShardDriver:
             elif isinstance(effect, Retain):
                 self.retained.append(effect)
                 self.journal.retain(effect.room, effect.keep_after, effect.ids_before_ms, MESSAGE_IDS_PER_ROOM_MIN)
+            elif isinstance(effect, EpochEnded):
+                self.ended.append(effect)
             elif self.loads_held:
                 self.held.append(effect)
             else:
