@@ -4,19 +4,23 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from broker.journal.archive import BEGINNING, Anchor, Unfinished, unfinished_refusal
 from broker.journal.codec import bounded_tail, live_ids
 from broker.journal.protocol import CommitOutcome, IdRow, LoadedRoom, StaleMap, Write
 from broker.journal.verdict import COMMITTED, check_shape, outcome_of
-from broker.record import Entry, Head
+from broker.record import Entry, Head, chain_after
 from wire.names import Epoch, RoomName, Slot, Term
 
 
 @dataclass(slots=True)
-class _Log:
-    """One epoch of a room: what is kept of it, oldest first, and the oldest offset that is."""
+class KeptLog:
+    """One epoch of a room: its head, what is kept of it, oldest first, and the oldest offset that is."""
 
+    head: Head
     entries: list[Entry] = field(default_factory=list)
     first_kept: int = 1
+    anchor: Anchor = BEGINNING
+    """The oldest place whose chain is known: ``first_kept - 1``, unless the log came from a store that knew less."""
 
     def after(self, offset: int) -> list[Entry]:
         """What is kept beyond `offset`."""
@@ -25,68 +29,86 @@ class _Log:
     def forget(self, keep_after: int) -> None:
         """Drop entries up to `keep_after`."""
         kept = self.after(keep_after)
-        self.first_kept += len(self.entries) - len(kept)
+        gone = self.entries[:len(self.entries) - len(kept)]
+        for entry in gone:
+            if entry.offset > self.anchor.offset:
+                chain = chain_after(self.anchor.chain, self.head.epoch, entry.offset, entry.at, entry.kind, entry.digest)
+                self.anchor = Anchor(entry.offset, chain)
+        self.first_kept += len(gone)
         self.entries = kept
 
 
 @dataclass(slots=True)
-class _Room:
+class KeptRoom:
     """All that is known of one room; `logs` is ordered by age, the last one is the head's."""
 
     head: Head
-    logs: dict[Epoch, _Log] = field(default_factory=dict)
+    logs: dict[Epoch, KeptLog] = field(default_factory=dict)
     ids: list[IdRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """What a file is to other engines; everything in it is guarded by `lock`."""
+
+    store_id: str
+    map_version: int = 0
+    terms: dict[Slot, Term] = field(default_factory=dict)
+    rooms: dict[RoomName, KeptRoom] = field(default_factory=dict)
+    unfinished: Unfinished | None = None
+    """Set while it is being filled from elsewhere (broker/journal/memory_archive.py)."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class MemoryJournal:
     """See `Journal`.  Thread-safe by one lock; never `Unavailable`; forgets everything with its process."""
 
-    def __init__(self, store_id: str) -> None:
-        self._store_id = store_id
-        self._lock = threading.Lock()
-        self._map_version = 0
-        self._terms: dict[Slot, Term] = {}
-        self._rooms: dict[RoomName, _Room] = {}
+    def __init__(self, store_id: str, store: MemoryStore | None = None) -> None:
+        """A new store with `store_id`, or one that was filled before; raises `JournalCorrupt` when it was not filled whole."""
+        self.store = store or MemoryStore(store_id)
+        if self.store.unfinished is not None:
+            raise unfinished_refusal("journal in memory", self.store.unfinished)
 
     @property
     def store_id(self) -> str:
-        return self._store_id
+        return self.store.store_id
 
     def store_run(self) -> str:
         return self.store_id
 
     def newest_map_version(self) -> int:
-        with self._lock:
-            return self._map_version
+        with self.store.lock:
+            return self.store.map_version
 
     def claim(self, slots: Sequence[Slot], map_version: int, owner: str) -> Mapping[Slot, Term]:
-        with self._lock:
-            if map_version < self._map_version:
-                raise StaleMap(map_version, self._map_version)
-            self._map_version = map_version
-            claimed = {slot: Term(self._terms.get(slot, 0) + 1) for slot in slots}
-            self._terms.update(claimed)
+        with self.store.lock:
+            if map_version < self.store.map_version:
+                raise StaleMap(map_version, self.store.map_version)
+            self.store.map_version = map_version
+            claimed = {slot: Term(self.store.terms.get(slot, 0) + 1) for slot in slots}
+            self.store.terms.update(claimed)
             return claimed
 
     def commit(self, writes: Sequence[Write]) -> Sequence[CommitOutcome]:
         assert len({write.room for write in writes}) == len(writes), "at most one write per room in a group"
         for write in writes:
             check_shape(write)
-        with self._lock:
+        with self.store.lock:
             return [self._commit_one(write) for write in writes]
 
     def _commit_one(self, write: Write) -> CommitOutcome:
-        room = self._rooms.get(write.room)
-        outcome = outcome_of(write, self._terms.get(write.slot), room.head if room else None)
+        room = self.store.rooms.get(write.room)
+        outcome = outcome_of(write, self.store.terms.get(write.slot), room.head if room else None)
         if outcome is not COMMITTED:
             return outcome
         if room is None:
             if not write.entries:
                 return outcome
-            room = self._rooms[write.room] = _Room(write.head)
+            room = self.store.rooms[write.room] = KeptRoom(write.head)
         assert not (write.new_epoch and write.head.epoch in room.logs), "an epoch is begun once"
         room.head = write.head
-        log = room.logs.setdefault(write.head.epoch, _Log())
+        log = room.logs.setdefault(write.head.epoch, KeptLog(write.head))
+        log.head = write.head
         log.entries.extend(write.entries)
         room.ids.extend(write.ids)
         for erasure in write.erasures:
@@ -96,8 +118,8 @@ class MemoryJournal:
         return outcome
 
     def load(self, room: RoomName, tail_events: int, tail_bytes: int, ids_since_ms: int, ids_min: int) -> LoadedRoom | None:
-        with self._lock:
-            kept = self._rooms.get(room)
+        with self.store.lock:
+            kept = self.store.rooms.get(room)
             if kept is None:
                 return None
             log = kept.logs[kept.head.epoch]
@@ -109,14 +131,14 @@ class MemoryJournal:
             )
 
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
-        with self._lock:
-            kept = self._rooms.get(room)
+        with self.store.lock:
+            kept = self.store.rooms.get(room)
             log = kept.logs.get(epoch) if kept else None
             return log.after(after)[:limit] if log else []
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
-        with self._lock:
-            kept = self._rooms.get(room)
+        with self.store.lock:
+            kept = self.store.rooms.get(room)
             if kept is None:
                 return
             kept.ids = live_ids(reversed(kept.ids), ids_before_ms, ids_min)

@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
+import msgspec
+
+from broker.journal.archive import Unfinished, unfinished_refusal
 from broker.journal.protocol import JournalCorrupt, Unavailable
 
 Synchronous = Literal["full", "normal"]
 
 FORMAT_VERSION: Final = 1
 APPLICATION_ID: Final = 0x70727673  # "prvs", at byte 68 of the file: how file(1) and we know it
+# "prvu": a file that is being filled from elsewhere.  An older program does not know it, and leaves it alone, too.
+UNFINISHED_ID: Final = 0x70727675
 _FILE_BYTES_MIN: Final = 512  # the smallest page of SQLite
 # quick_check reads every page: 1 ms a MiB out of the page cache, some ten times that from a cold disk.  A larger
 # file has only its small tables checked; its length SQLite compares with its header at every opening.
@@ -89,11 +94,14 @@ def unavailable(path: Path, error: sqlite3.DatabaseError, consequence: str) -> U
     return Unavailable(f"journal {path}: {cause_of(error)}; {consequence}")
 
 
-def open_file(path: Path, new_store_id: str, synchronous: Synchronous, busy_timeout_s: float) -> sqlite3.Connection:
+def open_file(
+    path: Path, new_store_id: str, synchronous: Synchronous, busy_timeout_s: float, *, to_fill: bool = False
+) -> sqlite3.Connection:
     """A connection to the journal at `path`, which is made, with `new_store_id`, when there is none.
 
-    Raises `JournalCorrupt` when this is no place or no file for a journal of ours, and
-    `Unavailable` when the disk is full or the file stays locked.
+    `to_fill`: one that is marked as unfinished is opened, too.  Raises `JournalCorrupt` when
+    this is no place or no file for a journal of ours, and `Unavailable` when the disk is full
+    or the file stays locked.
     """
     try:
         if not path.parent.is_dir():
@@ -107,7 +115,7 @@ def open_file(path: Path, new_store_id: str, synchronous: Synchronous, busy_time
             raise JournalCorrupt(f"journal {path}: {size} bytes are too few for a journal; put back a backup, or remove the file")
         connection = connect(path, synchronous, busy_timeout_s)
         try:
-            _verify(connection, path)
+            _verify(connection, path, to_fill)
         except BaseException:
             connection.close()
             raise
@@ -184,10 +192,12 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _verify(connection: sqlite3.Connection, path: Path) -> None:
+def _verify(connection: sqlite3.Connection, path: Path, to_fill: bool) -> None:
     """Read-only until the last line, which shows that it could be written."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    if application_id != APPLICATION_ID:
+    if application_id == UNFINISHED_ID and not to_fill:
+        raise unfinished_refusal(f"journal {path}", mark_of(connection))
+    if application_id not in (APPLICATION_ID, UNFINISHED_ID):
         raise JournalCorrupt(f"journal {path}: this is an SQLite database, but not a journal of parvis")
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     if not {"format", "store_id", "map_version"} <= meta.keys():
@@ -205,6 +215,12 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
             raise JournalCorrupt(f"journal {path}: the file is damaged: {finding}; put a backup in its place")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")
+
+
+def mark_of(connection: sqlite3.Connection) -> Unfinished:
+    """What a file with `UNFINISHED_ID` is being filled from."""
+    (mark,) = connection.execute("SELECT value FROM meta WHERE name = 'unfinished'").fetchone()
+    return msgspec.json.decode(mark, type=Unfinished)
 
 
 def _refusal(path: Path, error: sqlite3.DatabaseError) -> JournalCorrupt | Unavailable:

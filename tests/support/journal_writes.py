@@ -27,7 +27,7 @@ class RoomWriter:
         """A write of one message per text, on `base` or the head as it is known here."""
         base = base or self.head
         epoch = Epoch(new_epoch) if new_epoch else base.epoch
-        offset, chain, at = (0 if new_epoch else base.offset), base.chain, base.at
+        offset, chain, at = (0, CHAIN_START, base.at) if new_epoch else (base.offset, base.chain, base.at)
         entries: list[Entry] = []
         for text in texts:
             offset, at = offset + 1, self.now

@@ -1,6 +1,5 @@
 """The SQLite journal keeps the contract, says what fails, and erases what it was told to erase."""
 
-import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from broker.journal.protocol import CommitVerdict, Erasure, Unavailable
 from broker.journal.sqlite import SqliteJournal
+from tests.support.disk import files_no_larger_than
 from tests.support.journal_contract import JournalContract, Reopen, loaded
 from tests.support.journal_writes import RoomWriter
 from wire.names import Slot
@@ -49,17 +49,6 @@ def foreign(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that is not the journal's: an operator's shell."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """The nearest to a full disk that needs no mount: writes beyond `size` fail (setrlimit(2); Python ignores SIGXFSZ)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def bytes_on_disk(path: Path) -> bytes:
