@@ -17,7 +17,7 @@ EXIT_CODES: Final = {
     ExitCode.OK: "done, or drained and ended in order",
     ExitCode.BUG: "a bug of ours, with its traceback on standard error; or, of parvis chat, a line of a pipe was refused",
     ExitCode.USAGE: "the command line cannot be understood",
-    ExitCode.DATA: "the data directory or the journal is damaged, not ours, newer, or cannot be written",
+    ExitCode.DATA: "the data directory, the journal or a backup is damaged, not ours, newer, not empty, or cannot be written",
     ExitCode.UNAVAILABLE: "something that is needed is not there: an address is taken, a store or a server is out of reach",
     ExitCode.BUSY: "another process uses the data directory, or the node's name in its cluster",
     ExitCode.CONFIG: "a setting is wrong; every problem is named",
@@ -41,8 +41,25 @@ WORDS: Final = {
     "gateway": ("parvis.roles:gateway", "Run one gateway of a cluster."),
     "broker": ("parvis.roles:broker", "Run one shard of a cluster."),
     "check": ("parvis.check:check", "Say whether it would start, and which settings are in force."),
+    "journal": ("parvis.journal_command:journal", "Copy a whole journal to another place; clients go on there."),
+    "backup": (
+        "parvis.backup_command:backup",
+        "Write the journal into one file, also while parvis runs on it.\n\n"
+        "Each room is whole, as it was at one moment between begin and end of the backup: what was acknowledged before the "
+        "begin is in it. Every event and every chain is verified. The file holds what people wrote: it is readable by its "
+        "owner only, and a restore needs guest.key beside it if people shall stay who they are.",
+    ),
+    "restore": (
+        "parvis.backup_command:restore",
+        "Make a journal out of a backup.\n\n"
+        "The journal must be empty, or the unfinished restore of the same file. The whole file is verified before anything "
+        "is written. Each room keeps its history and goes on in a new epoch, since what was said after the backup is gone "
+        "and may have been read.",
+    ),
     "version": ("parvis.version:version", "Say which parvis this is."),
 }
+# Words that are followed by another one.
+WITH_WORDS: Final = {"journal"}
 
 app = App(
     name="parvis",
@@ -52,7 +69,9 @@ app = App(
     help_format="markdown",
 )
 for place, (word, (target, text)) in enumerate(WORDS.items()):
-    app.command(target, name=word, help=text, help_epilogue="", sort_key=place)
+    # cyclopts takes an app as it is: one with words of its own says in its module that it has no epilogue.
+    own = {} if word in WITH_WORDS else {"help_epilogue": ""}
+    app.command(target, name=word, help=text, sort_key=place, **own)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -7,6 +7,8 @@ is a bug, leaves as it is, and ends with exit code 1.
 import sys
 from collections.abc import Iterator
 
+from broker.journal.backup_format import BackupRefused
+from broker.journal.fill import SourceInUse, TargetRefused
 from broker.journal.protocol import JournalCorrupt, StaleMap, Unavailable
 from runtime.lifecycle import ExitCode
 from runtime.settings import SettingsError
@@ -45,8 +47,10 @@ def _explain_one(error: BaseException) -> StartError | None:
             return StartError(str(error), ExitCode.BUSY)
         case OtherCluster():
             return StartError(str(error), ExitCode.CONFIG)
-        case JournalCorrupt() | StaleMap():
+        case JournalCorrupt() | StaleMap() | TargetRefused() | BackupRefused():
             return StartError(str(error), ExitCode.DATA)
+        case SourceInUse():
+            return StartError(str(error), ExitCode.BUSY)
         case Unavailable():
             return StartError(str(error), ExitCode.UNAVAILABLE)
     return None

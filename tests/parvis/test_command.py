@@ -8,6 +8,7 @@ from parvis import VERSION
 from parvis.command import EXIT_CODES, WORDS
 from runtime.lifecycle import ExitCode
 from tests.support.parvis_program import run_parvis
+from wire.node_messages import LINK_VERSION
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
@@ -30,7 +31,7 @@ async def test_every_word_explains_itself(word: str) -> None:
 
 async def test_the_version_is_told_in_two_ways() -> None:
     assert (await run_parvis("--version")).out == f"{VERSION}\n"
-    assert f"parvis {VERSION} (client protocol 1, link protocol 1)" in (await run_parvis("version")).out
+    assert f"parvis {VERSION} (client protocol 1, link protocol {LINK_VERSION})" in (await run_parvis("version")).out
 
 
 @pytest.mark.parametrize(
