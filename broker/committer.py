@@ -153,6 +153,8 @@ class Committer:
 
     async def _commit(self, writes: Sequence[Write]) -> None:
         counters = self._counters.commit
+        counters.groups += 1
+        counters.writes += len(writes)
         began = trio.current_time()
         try:
             outcomes = await self._lane(partial(self._journal.commit, writes), deadline_s=self._deadline_s)
@@ -160,6 +162,10 @@ class Committer:
             counters.failures += 1
             await self._recover(writes, error)
         else:
+            unsure: Sequence[Write] = ()
+            if any(outcome.verdict is CommitVerdict.UNKNOWN for outcome in outcomes):
+                counters.failures += 1
+                writes, outcomes, unsure = parted(writes, outcomes)
             repairs, repaired = self._counters.repairs, self._counters.events_repaired
             self._do(self._shard.on_outcomes(writes, outcomes, trio.current_time(), self._wall_ms()))
             self._report(outcomes)
@@ -169,11 +175,11 @@ class Committer:
                     events=self._counters.events_repaired - repaired, rooms_done=self._counters.repairs - repairs,
                 )  # fmt: skip
             fenced = {w.slot for w, outcome in zip(writes, outcomes, strict=True) if outcome.verdict is CommitVerdict.FENCED}
-            if fenced:
+            if unsure:
+                await self._recover(unsure, Unavailable("a part of the journal did not answer"))
+            elif fenced:
                 await self._claim_back(fenced)
         finally:
-            counters.groups += 1
-            counters.writes += len(writes)
             counters.seconds.observe(trio.current_time() - began)
 
     def _report(self, outcomes: Sequence[CommitOutcome]) -> None:
@@ -302,3 +308,17 @@ class Committer:
             await self._lane(job, deadline_s=self._deadline_s)
         except UNKNOWN_OUTCOME as error:
             self._log.warning("upkeep_failed", error=str(error))
+
+
+def parted(
+    writes: Sequence[Write], outcomes: Sequence[CommitOutcome]
+) -> tuple[Sequence[Write], Sequence[CommitOutcome], Sequence[Write]]:
+    """A group of which a part is unknown: the writes that were judged, their outcomes, and those to be claimed for.
+
+    What was fenced goes with what is unknown: a claim is what both need, and its answer settles both.
+    """
+    needs_claim = (CommitVerdict.UNKNOWN, CommitVerdict.FENCED)
+    pairs = list(zip(writes, outcomes, strict=True))
+    known = [pair for pair in pairs if pair[1].verdict not in needs_claim]
+    unsure = [write for write, outcome in pairs if outcome.verdict in needs_claim]
+    return [write for write, _ in known], [outcome for _, outcome in known], unsure

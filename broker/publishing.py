@@ -142,10 +142,12 @@ class Publishing:
         """The journal has judged a group.
 
         What was fenced stays as it is, decided and unanswered, until the caller knows whose the
-        slots are (`claim_back` or `release`); no group may be taken before.
+        slots are (`claim_back` or `release`); no group may be taken before.  What is unknown is not
+        for here but for `on_unknown`, after this.
         """
         state = self._state
         for write, outcome in zip(writes, outcomes, strict=True):
+            assert outcome.verdict is not CommitVerdict.UNKNOWN, "nothing can be concluded from an unknown outcome"
             state.counters.writes[outcome.verdict.value] += 1
             hosted = state.rooms[write.room]
             if outcome.verdict is CommitVerdict.COMMITTED:

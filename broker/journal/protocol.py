@@ -131,6 +131,10 @@ class Journal(Protocol):
     def commit(self, writes: Sequence[Write]) -> Sequence[CommitOutcome]:
         """Verify and store one group, an outcome per write in order; at most one write per room.
 
+        A store of several parts may answer some writes as `UNKNOWN`: those may have been stored, or
+        may be stored later still, until their slots are claimed again.  When that is all of them,
+        it raises `Unavailable` instead, which says the same of the whole group.
+
         A term that is not the slot's newest is fenced, a term never claimed here too.  Erasures
         name offsets of the epoch of `head`, also ones that this very write adds; what is no longer
         kept, or erased already, stays as it is.

@@ -1,6 +1,7 @@
 """The writing task: groups, the barrier after an unknown outcome, healing, upkeep."""
 
 import itertools
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -8,14 +9,17 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from broker.committer import parted
 from broker.effects import Retain
 from broker.journal.memory import MemoryJournal
+from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
 from broker.room import DIVERGED
 from shard_router.placement import SlotMap
 from shard_router.slots import slot_of
 from tests.support.changing_directory import ChangingDirectory, map_of
 from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.forgetful_journal import ForgetfulJournal
+from tests.support.journal_writes import RoomWriter
 from tests.support.offloads import HeldOffload
 from tests.support.shard_driver import ALL_SLOTS, ROOM, ShardDriver, message
 from tests.support.shard_links import GatewayEnd, connect, parts_of, running_shard
@@ -81,6 +85,51 @@ async def test_nothing_is_refused_for_good_and_reads_go_on_while_claims_fail() -
         await gateway.expect(CommandRefused, lambda told: told.request == 3)
         gateway.say(message(6))
         assert (await gateway.expect(Committed)).offset == 2
+
+
+class PartedJournal(MemoryJournal):
+    """As a journal of several stores: writes of some rooms go to one that does not answer, after or before it stored them."""
+
+    def __init__(self, store_id: str) -> None:
+        super().__init__(store_id)
+        self.away: dict[str, Fault] = {}
+
+    def commit(self, writes: Sequence[Write]) -> Sequence[CommitOutcome]:
+        here = [write for write in writes if self.away.get(write.room) is not Fault.BEFORE]
+        done = dict(zip([write.room for write in here], super().commit(here), strict=True))
+        unknown = CommitOutcome(CommitVerdict.UNKNOWN)
+        return [unknown if write.room in self.away else done[write.room] for write in writes]
+
+
+@pytest.mark.parametrize(("fault", "is_kept"), [(Fault.BEFORE, False), (Fault.AFTER, True)])
+async def test_of_a_group_that_is_known_in_part_each_room_is_told_what_is_known(fault: Fault, is_kept: bool) -> None:
+    journal = PartedJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal)) as server:
+        gateway = await connect(nursery, server)
+        gateway.say(Attach(ROOM, 1), Attach("town/other", 2))
+        before = [(await gateway.expect(Attached)).term for _ in range(2)]
+        journal.away["town/other"] = fault
+        gateway.say(message(1), message(2, room="town/other"), message(3))
+        assert {(await gateway.expect(Committed)).request, (await gateway.expect(Committed)).request} == {1, 3}
+        if is_kept:
+            assert (await gateway.expect(Committed)).request == 2
+        else:
+            refused = await gateway.expect(CommandRefused)
+            assert (refused.request, refused.code) == (2, "unavailable")
+        journal.away.clear()
+        gateway.say(message(4), message(2, room="town/other"))
+        assert {(await gateway.expect(Committed)).request, (await gateway.expect(Committed)).request} == {2, 4}
+        gateway.say(Attach(ROOM, 3), Attach("town/other", 4))
+        # Only the slot of the room that was unknown was claimed again.
+        assert [(await gateway.expect(Attached)).term for _ in range(2)] == [before[0], before[1] + 1]
+
+
+def test_what_was_fenced_is_claimed_for_together_with_what_is_unknown() -> None:
+    writers = [RoomWriter(f"test/{number}") for number in range(4)]
+    writes = [writer.write("x") for writer in writers]
+    verdicts = [CommitVerdict.COMMITTED, CommitVerdict.FENCED, CommitVerdict.UNKNOWN, CommitVerdict.BEHIND]
+    outcomes = [CommitOutcome(verdict) for verdict in verdicts]
+    assert parted(writes, outcomes) == ([writes[0], writes[3]], [outcomes[0], outcomes[3]], [writes[1], writes[2]])
 
 
 async def test_a_commit_that_takes_too_long_is_unknown_and_its_late_write_is_found() -> None:
