@@ -18,6 +18,8 @@ class Started:
     admin_url: str
     command: str
     """How this person calls parvis: ``parvis``, or a path to it."""
+    store: str = ""
+    """Where a cluster keeps what is said; "" where that is the data directory itself."""
 
 
 def banner(started: Started) -> str:
@@ -28,6 +30,7 @@ def banner(started: Started) -> str:
     gateways = len(started.websocket_urls)
     several = f"{_count(gateways, 'gateway')}, {_count(started.shards, 'shard')}"
     size = "one process" if gateways == started.shards == 1 else several
+    store = [f"  Journal     {started.store}"] if started.store else []
     return "\n".join((
         "",
         f"  parvis {started.version} is up ({size})",
@@ -36,6 +39,7 @@ def banner(started: Started) -> str:
         f"  or type     {chat}",
         f"  Websocket   {', '.join(started.websocket_urls)}",
         f"  Data        {started.data_dir}",
+        *store,
         f"  Metrics     {started.admin_url}metrics",
         "",
         "  Ctrl-C ends it; what was said is kept.",

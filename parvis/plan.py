@@ -12,7 +12,11 @@ class Plan:
     shards: int
     config: Path | None = None
     sets: tuple[str, ...] = ()
+    is_clustered: bool = False
+    """Journal and directory are in Redis, as on many machines."""
+    has_own_valkey: bool = False
+    """That Redis is a Valkey of ours."""
 
     @property
     def is_many(self) -> bool:
-        return self.gateways > 1 or self.shards > 1
+        return self.gateways > 1 or self.shards > 1 or self.is_clustered

@@ -31,6 +31,7 @@ from parvis.origins import page_origins
 from parvis.parts import Host
 from parvis.plan import Plan
 from parvis.process import make_host
+from parvis.valkey import socket_path
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded
@@ -45,8 +46,10 @@ LAST_DRAIN_S: Final = 1.0
 
 def up(
     *,
-    gateways: Annotated[int, Parameter(validator=Number(gte=1, lte=GATEWAYS_MAX))] = 1,
-    shards: Annotated[int, Parameter(validator=Number(gte=1, lte=SHARDS_MAX))] = 1,
+    gateways: Annotated[int | None, Parameter(validator=Number(gte=1, lte=GATEWAYS_MAX))] = None,
+    shards: Annotated[int | None, Parameter(validator=Number(gte=1, lte=SHARDS_MAX))] = None,
+    cluster: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    redis: str | None = None,
     host: str | None = None,
     port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
     data_dir: DataDir = None,
@@ -58,17 +61,25 @@ def up(
     Parameters
     ----------
     gateways
-        Gateways, each on a port of its own. More than one of gateways or shards means a process for each.
+        Gateways, each on a port of its own: 1, or 2 in a cluster. More than one of gateways or shards means a process for each.
     shards
-        Shards, which share the journal's one file.
+        Shards: 1, or 2 in a cluster. They share the journal.
+    cluster
+        Run as a cluster does on many machines: journal and directory in Redis, shards that take over from one another. Where
+        no Redis is named, by --redis or redis.url, a Valkey of our own is started, with its data in the data directory.
+    redis
+        The cluster's Redis or Valkey, as in redis://127.0.0.1:6379/0; implies --cluster.
     host
         Address for the page and the gateways; 0.0.0.0 lets other machines in. By default only this one.
     port
         Port of the page (8000); the gateways take the ports after it.
     """
-    loaded = read_settings(config, sets, data_dir=data_dir, flags=_flags(host, port))
-    plan = Plan(gateways, shards, config, tuple(sets))
+    loaded = read_settings(config, sets, data_dir=data_dir, flags=_flags(host, port, redis, cluster))
     settings = loaded.settings
+    is_clustered = settings.cluster.directory == "redis"
+    several = 2 if is_clustered else 1
+    has_own_valkey = is_clustered and not settings.redis.url
+    plan = Plan(gateways or several, shards or several, config, tuple(sets), is_clustered, has_own_valkey)
     if plan.is_many and settings.journal.kind == "memory":
         raise StartError("journal.kind = memory is one process's own; several need sqlite", ExitCode.CONFIG)
     make_data_dir(Path(settings.data_dir))
@@ -79,8 +90,12 @@ def up(
         lock.close()
 
 
-def _flags(host: str | None, port: int | None) -> dict[str, object]:
+def _flags(host: str | None, port: int | None, redis: str | None, cluster: bool) -> dict[str, object]:
     flags: dict[str, object] = {}
+    if redis is not None:
+        flags |= {"redis.url": redis}
+    if cluster or redis is not None:
+        flags |= {"journal.kind": "redis", "cluster.directory": "redis"}
     if host is not None:
         flags |= {"api.host": host, "gateway.host": host}
     if port is not None:
@@ -93,7 +108,7 @@ async def _run(lifecycle: Lifecycle, *, loaded: Loaded, plan: Plan, lock: DataDi
         sock = listen(loaded.settings.api.host, loaded.settings.api.port)
     except OSError as error:
         raise StartError(error.strerror or str(error), ExitCode.UNAVAILABLE) from error
-    host = make_host(_for_one_machine(loaded, sock.getsockname()[1]), lifecycle)
+    host = make_host(_for_one_machine(loaded, plan, sock.getsockname()[1]), lifecycle)
     announce = partial(_announce, host, plan, sock.getsockname()[1])
     if plan.is_many:
         await run_in_many_processes(host, plan, sock, lock, announce)
@@ -101,8 +116,8 @@ async def _run(lifecycle: Lifecycle, *, loaded: Loaded, plan: Plan, lock: DataDi
         await run_in_one_process(host, sock, announce)
 
 
-def _for_one_machine(loaded: Loaded, page_port: int) -> Settings:
-    """The settings with what only `parvis up` knows: its page's origins, and that it is the last to leave."""
+def _for_one_machine(loaded: Loaded, plan: Plan, page_port: int) -> Settings:
+    """The settings with what only `parvis up` knows: its page's origins, its Valkey, and that it is the last to leave."""
     settings = loaded.settings
     origins = [*settings.gateway.origins, *page_origins(settings.api.host, page_port, _own_addresses())]
     gateway = msgspec.structs.replace(settings.gateway, origins=list(dict.fromkeys(origins)))
@@ -114,7 +129,10 @@ def _for_one_machine(loaded: Loaded, page_port: int) -> Settings:
     if loaded.origin_of("log.level") == DEFAULT_ORIGIN and sys.stderr.isatty():
         # A person looks at this terminal: what is normal is in the banner.
         log = msgspec.structs.replace(log, level="warning")
-    return msgspec.structs.replace(settings, gateway=gateway, log=log)
+    redis = settings.redis
+    if plan.has_own_valkey:
+        redis = msgspec.structs.replace(redis, url=f"unix://{socket_path(Path(settings.data_dir))}")
+    return msgspec.structs.replace(settings, gateway=gateway, log=log, redis=redis)
 
 
 def _own_addresses() -> list[str]:
@@ -135,10 +153,18 @@ def _announce(host: Host, plan: Plan, page_port: int, gateway_ports: Sequence[in
         websocket_urls=[f"ws://{_reachable(settings.gateway.host)}:{port}/" for port in gateway_ports],
         shards=plan.shards,
         data_dir=str(host.data_dir.resolve()),
+        store=_store_of(plan, settings),
         admin_url=f"http://{_reachable(admin.host)}:{admin.port}/",
         command=_command(),
     )
     print(banner(started), flush=True)
+
+
+def _store_of(plan: Plan, settings: Settings) -> str:
+    """Where a cluster keeps its journal, for the banner; "" for a file in the data directory."""
+    if not plan.is_clustered:
+        return ""
+    return "a Valkey of its own, in the data directory" if plan.has_own_valkey else settings.redis.url
 
 
 def _reachable(host: str) -> str:

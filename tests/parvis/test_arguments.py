@@ -10,7 +10,7 @@ import pytest
 from parvis.arguments import Arguments
 from parvis.options import read_settings
 from parvis.plan import Plan
-from runtime.schema import GatewaySettings, LogSettings, Settings
+from runtime.schema import ClusterSettings, GatewaySettings, JournalSettings, LogSettings, RedisSettings, Settings
 
 SETTINGS = Settings(
     data_dir="somewhere",
@@ -61,3 +61,16 @@ def test_a_restart_takes_the_port_it_had() -> None:
 def test_the_settings_file_is_handed_on() -> None:
     words = Arguments(SETTINGS, Plan(1, 2, Path("parvis.toml")), 1).shard(1, 0)
     assert words[words.index("--config") + 1] == "parvis.toml"
+
+
+def test_in_a_cluster_everyone_finds_the_others_in_the_directory() -> None:
+    redis = RedisSettings(url="redis://127.0.0.1:7001/2")
+    cluster = ClusterSettings(name="town", directory="redis")
+    clustered = msgspec.structs.replace(SETTINGS, redis=redis, cluster=cluster, journal=JournalSettings(kind="redis"))
+    arguments = Arguments(clustered, Plan(2, 2, None, (), is_clustered=True), 1)
+    shard, gateway = settings_of(arguments.shard(2, 0)), settings_of(arguments.gateway(1, 0, [41, 42]))
+    for settings in (shard, gateway):
+        assert (settings.redis.url, settings.journal.kind) == ("redis://127.0.0.1:7001/2", "redis")
+        assert (settings.cluster.directory, settings.cluster.name) == ("redis", "town")
+        assert settings.cluster.shards == ClusterSettings().shards, "addresses are the directory's business"
+    assert (shard.broker.id, shard.broker.weight) == ("shard-2", 100)

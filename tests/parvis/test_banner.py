@@ -18,3 +18,9 @@ def test_the_command_names_the_gateway_when_it_is_not_the_usual_one() -> None:
     text = banner(Started("1", "p", ["ws://127.0.0.1:9001/", "ws://127.0.0.1:9002/"], 3, "d", "a", ".venv/bin/parvis"))
     assert ".venv/bin/parvis chat square/main --url ws://127.0.0.1:9001/\n" in text
     assert "(2 gateways, 3 shards)" in text
+
+
+def test_a_cluster_says_where_its_journal_is() -> None:
+    text = banner(Started("1", "p", ["ws://127.0.0.1:8001/"], 2, "d", "a", "parvis", "redis://10.0.0.5:6379/0"))
+    assert "Journal     redis://10.0.0.5:6379/0\n" in text
+    assert "Journal" not in banner(STARTED)
