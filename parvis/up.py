@@ -74,14 +74,20 @@ def up(
     port
         Port of the page (8000); the gateways take the ports after it.
     """
-    loaded = read_settings(config, sets, data_dir=data_dir, flags=_flags(host, port, redis, cluster))
+    flags = _flags(host, port, redis)
+    loaded = read_settings(config, sets, data_dir=data_dir, flags=flags)
+    has_own_valkey = cluster and not loaded.settings.redis.url
+    if cluster or redis is not None:
+        flags |= {"journal.kind": "redis", "cluster.directory": "redis"}
+        if has_own_valkey:
+            flags |= {"redis.url": f"unix://{socket_path(Path(loaded.settings.data_dir))}"}
+        loaded = read_settings(config, sets, data_dir=data_dir, flags=flags)
     settings = loaded.settings
     is_clustered = settings.cluster.directory == "redis"
     several = 2 if is_clustered else 1
-    has_own_valkey = is_clustered and not settings.redis.url
     plan = Plan(gateways or several, shards or several, config, tuple(sets), is_clustered, has_own_valkey)
     if plan.is_many and settings.journal.kind == "memory":
-        raise StartError("journal.kind = memory is one process's own; several need sqlite", ExitCode.CONFIG)
+        raise StartError("journal.kind = memory is one process's own; several need sqlite or redis", ExitCode.CONFIG)
     make_data_dir(Path(settings.data_dir))
     lock = lock_data_dir(Path(settings.data_dir))
     try:
@@ -90,12 +96,10 @@ def up(
         lock.close()
 
 
-def _flags(host: str | None, port: int | None, redis: str | None, cluster: bool) -> dict[str, object]:
+def _flags(host: str | None, port: int | None, redis: str | None) -> dict[str, object]:
     flags: dict[str, object] = {}
     if redis is not None:
         flags |= {"redis.url": redis}
-    if cluster or redis is not None:
-        flags |= {"journal.kind": "redis", "cluster.directory": "redis"}
     if host is not None:
         flags |= {"api.host": host, "gateway.host": host}
     if port is not None:
@@ -108,7 +112,7 @@ async def _run(lifecycle: Lifecycle, *, loaded: Loaded, plan: Plan, lock: DataDi
         sock = listen(loaded.settings.api.host, loaded.settings.api.port)
     except OSError as error:
         raise StartError(error.strerror or str(error), ExitCode.UNAVAILABLE) from error
-    host = make_host(_for_one_machine(loaded, plan, sock.getsockname()[1]), lifecycle)
+    host = make_host(_for_one_machine(loaded, sock.getsockname()[1]), lifecycle)
     announce = partial(_announce, host, plan, sock.getsockname()[1])
     if plan.is_many:
         await run_in_many_processes(host, plan, sock, lock, announce)
@@ -116,8 +120,8 @@ async def _run(lifecycle: Lifecycle, *, loaded: Loaded, plan: Plan, lock: DataDi
         await run_in_one_process(host, sock, announce)
 
 
-def _for_one_machine(loaded: Loaded, plan: Plan, page_port: int) -> Settings:
-    """The settings with what only `parvis up` knows: its page's origins, its Valkey, and that it is the last to leave."""
+def _for_one_machine(loaded: Loaded, page_port: int) -> Settings:
+    """The settings with what only `parvis up` knows: its page's origins, and that it is the last to leave."""
     settings = loaded.settings
     origins = [*settings.gateway.origins, *page_origins(settings.api.host, page_port, _own_addresses())]
     gateway = msgspec.structs.replace(settings.gateway, origins=list(dict.fromkeys(origins)))
@@ -129,10 +133,7 @@ def _for_one_machine(loaded: Loaded, plan: Plan, page_port: int) -> Settings:
     if loaded.origin_of("log.level") == DEFAULT_ORIGIN and sys.stderr.isatty():
         # A person looks at this terminal: what is normal is in the banner.
         log = msgspec.structs.replace(log, level="warning")
-    redis = settings.redis
-    if plan.has_own_valkey:
-        redis = msgspec.structs.replace(redis, url=f"unix://{socket_path(Path(settings.data_dir))}")
-    return msgspec.structs.replace(settings, gateway=gateway, log=log, redis=redis)
+    return msgspec.structs.replace(settings, gateway=gateway, log=log)
 
 
 def _own_addresses() -> list[str]:

@@ -6,16 +6,24 @@ from random import Random
 import trio
 
 from client.client import Client, connect
-from wire.client_messages import Ack, Event
+from wire.client_messages import Ack, Event, Refused, Unknown
 
 ROOM = "square/main"
 
 
-async def say(client: Client, lines: Iterable[str], room: str = ROOM) -> dict[str, int]:
-    """Publish each and wait for its acknowledgement; the offset of each line."""
+async def say(client: Client, lines: Iterable[str], room: str = ROOM, *, patient: bool = False) -> dict[str, int]:
+    """Publish each and wait for its acknowledgement; the offset of each line.
+
+    `patient`: whoever is told "later" offers the line again, under the same id, as a person's program would.
+    """
     offsets = {}
     for line in lines:
-        outcome = await client.publish(room, line)
+        message_id = client.new_id()
+        outcome = await client.publish(room, line, message_id)
+        with trio.fail_after(30):
+            while patient and (isinstance(outcome, Unknown) or (isinstance(outcome, Refused) and outcome.temporary)):
+                await trio.sleep(max(0.05, outcome.retry_after_ms / 1000))
+                outcome = await client.publish(room, line, message_id)
         assert isinstance(outcome, Ack), outcome
         offsets[line] = outcome.offset
     return offsets
