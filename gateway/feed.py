@@ -2,25 +2,34 @@
 
 The router feeds it (attach replies, batches, hides, sums); passes read from it; the join
 desk lets clients in.  Whatever breaks continuity has one cure: attach again with the
-position, and tell the readers exactly what did not follow (`skipped`, `reset`).
+position.  The reply carries what was missed since, after a check that both mean the same log; what
+it does not reach back to is read as history (gateway/repair.py), and what cannot be had is told to
+the readers exactly (`skipped`, `reset`).
+
+So a jump inside a batch is answered by an attach, too, not by a read: a link keeps its order, so
+a jump is a fault of one of the two sides, and the attach costs no more than the missing events.
 Pure: time is an argument or comes from the injected `clock`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from math import inf
 from typing import Protocol
 
 from gateway.client import OUT_OF_STEP, Client, Membership
+from gateway.repair import Lost, Piece, Repair
 from gateway.ring import Ring
-from shard_router.ports import FeedPosition
+from gateway.tombstones import removals_in, tombstone
+from shard_router.ports import FeedPosition, RangeAnswer
+from shard_router.requests import is_temporary
 from wire.client_codec import Form, encode
 from wire.client_messages import Count, Hide, Reset, ServerMessage, Skipped, Stale
 from wire.codes import Refusal
 from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame
-from wire.limits import SIGNALS_PER_S_MAX
+from wire.limits import FEED_REPAIR_WAIT_S, SIGNALS_PER_S_MAX
 from wire.names import RoomName
-from wire.node_messages import Attached, AttachRefused, Batch, HideFrames, Sum
+from wire.node_messages import Attached, AttachRefused, Batch, CommandRefused, HideFrames, NodeFrame, Range, RangeRead, Sum
 
 # From this many local members a head count is sent every five seconds, below it at most four
 # times a second: a count costs a send to everyone (SEMANTICS, R86).
@@ -49,6 +58,9 @@ class FeedOwner(Protocol):
 
     def reattach(self, feed: "Feed") -> None: ...
 
+    def read_range(self, feed: "Feed", question: RangeRead, answer: Callable[[RangeAnswer], None]) -> None:
+        """Ask the shard for history; `answer` is called once, perhaps before this returns."""
+
 
 class Feed:
     """One room at one gateway.  Bounded by its ring and by the gateway's connections."""
@@ -64,7 +76,9 @@ class Feed:
         """Sequence up to which passes have gone, the running one included: where the next one starts."""
         self.epoch = ""
         self.chain = b""
-        """First 8 bytes of the record's chain at the ring's head."""
+        """First 8 bytes of the record's chain at `head_offset`."""
+        self.repair: Repair | None = None
+        """The hole behind the ring's head that is being filled, and what came after it."""
         self.present = 0
         self.by_form: dict[Form, dict[Membership, None]] = {form: {} for form in Form}
         self.snapshots: dict[Form, list[Membership] | None] = dict.fromkeys(Form)
@@ -114,15 +128,21 @@ class Feed:
 
     @property
     def is_joinable(self) -> bool:
-        """Whether a join can be answered: attached once, the last mark passed on, and nothing forgotten before it was."""
-        return self.state in (FeedState.LIVE, FeedState.DETACHED) and self.boundary >= self.ring.oldest_cursor()
+        """Whether a join can be answered: attached once, the last mark passed on, nothing forgotten before it was, no hole."""
+        is_open = self.state in (FeedState.LIVE, FeedState.DETACHED) and self.repair is None
+        return is_open and self.boundary >= self.ring.oldest_cursor()
+
+    @property
+    def head_offset(self) -> int:
+        """The room's offset up to which nothing has to be asked for: the ring's, or that of what waits for a hole."""
+        return self.ring.head_offset if self.repair is None else self.repair.end
 
     # --- FeedPort: what the router tells -------------------------------------------------------
 
     def position(self) -> FeedPosition | None:
         if self.state is FeedState.NEW:
             return None
-        return FeedPosition(self.epoch, self.ring.head_offset, self.chain)
+        return FeedPosition(self.epoch, self.head_offset, self.chain)
 
     def members(self) -> int:
         return self.member_count() if self.counts_members else 0
@@ -133,20 +153,19 @@ class Feed:
             self.ring = Ring(message.since)
             self.boundary = 0
         elif message.epoch != self.epoch:
+            self.give_up_repair()
             reset = Reset(self.room, message.epoch, message.since, message.reason)
             self.ring.append_mark(encode(reset, Form.MSGPACK), message.since, now)
-        elif message.since > self.ring.head_offset:
-            skipped = Skipped(self.room, self.ring.head_offset + 1, message.since)
-            self.ring.append_mark(encode(skipped, Form.MSGPACK), message.since, now)
+        elif message.since > self.head_offset:
+            self.repair = self.repair or Repair(self.ring.head_offset, now)
+            self.repair.jump(message.since)
         first_time = self.state is FeedState.NEW
         self.state = FeedState.LIVE
         self.epoch = message.epoch
         self.present = message.present
         self.chain = message.chain
-        for node_frame in message.frames:
-            # A feed that asked twice may be told again what it has; below its head it is the same content.
-            if node_frame.offset == self.ring.head_offset + 1:
-                self.ring.append_event(node_frame.frame, now)
+        self._bury(message.frames)
+        self._take(message.frames, now)
         if first_time:
             self.boundary = self.ring.head
         self._judge()
@@ -154,30 +173,103 @@ class Feed:
         self._owner.on_attached(self)
 
     def on_attach_refused(self, message: AttachRefused) -> None:
+        self.give_up_repair()
         self.state = FeedState.REFUSED
         self.refusal = Refusal[message.code.upper()] if message.code.upper() in Refusal.__members__ else Refusal.UNAVAILABLE
         self._owner.on_attached(self)
 
     def on_batch(self, message: Batch) -> None:
-        ring = self.ring
-        now = self._clock()
-        expected = ring.head_offset + 1
-        for node_frame in message.frames:
-            if node_frame.offset != expected:
-                if node_frame.offset < expected:
-                    continue
-                self._owner.reattach(self)
-                return
-            ring.append_event(node_frame.frame, now)
-            expected += 1
+        if not self._take(message.frames, self._clock()):
+            self._owner.reattach(self)
+            return
         self.chain = message.chain
         self._owner.wake_pass(self)
 
+    def _take(self, frames: Sequence[NodeFrame], now: float) -> bool:
+        """Take what continues the log, skip what is here already; False, and nothing from there on, at a jump."""
+        ring, repair = self.ring, self.repair
+        expected = self.head_offset + 1
+        is_whole = True
+        for node_frame in frames:
+            if node_frame.offset != expected:
+                if node_frame.offset < expected:
+                    continue
+                is_whole = False
+                break
+            if repair is None:
+                ring.append_event(node_frame.frame, now)
+            else:
+                repair.offer(node_frame)
+            expected += 1
+        if repair is not None:
+            self._put(repair, repair.advance())
+        return is_whole
+
     def on_hide(self, message: HideFrames) -> None:
-        for tombstone in message.tombstones:
-            self.ring.replace(tombstone.offset, tombstone.frame)
-            self.urgent.append(Hide(self.room, tombstone.offset))
+        for tombstone_frame in message.tombstones:
+            self.ring.replace(tombstone_frame.offset, tombstone_frame.frame)
+            if self.repair is not None:
+                self.repair.hide(tombstone_frame)
+            self.urgent.append(Hide(self.room, tombstone_frame.offset))
         self._wake()
+
+    # --- holes -----------------------------------------------------------------------------------
+
+    def _put(self, repair: Repair, pieces: Sequence[Piece]) -> None:
+        """Give readers what a repair has put in order, and ask for what is still missing."""
+        now = self._clock()
+        for piece in pieces:
+            if isinstance(piece, Lost):
+                skipped = Skipped(self.room, piece.first, piece.last)
+                self.ring.append_mark(encode(skipped, Form.MSGPACK), piece.last, now, same_log=True)
+            else:
+                self.ring.append_event(piece.frame, now)
+        if repair.is_over:
+            self.repair = None
+        else:
+            self._ask(repair)
+        self._wake()
+
+    def _ask(self, repair: Repair) -> None:
+        question = repair.question()
+        if question is not None:
+            after, limit = question
+            read = RangeRead(0, self.room, self.epoch, after=after, limit=limit)
+            self._owner.read_range(self, read, partial(self._on_page, repair, after))
+
+    def _on_page(self, repair: Repair, after: int, answer: RangeAnswer) -> None:
+        if self.repair is not repair:
+            return
+        if isinstance(answer, Range) and answer.epoch == self.epoch:
+            self._bury(answer.frames)
+            self._put(repair, repair.on_page(after, answer.frames, self._clock()))
+        elif isinstance(answer, CommandRefused) and is_temporary(answer.code):
+            repair.refused(after)
+        else:
+            self.give_up_repair()
+
+    def tick_repair(self) -> bool:
+        """Ask again for what was refused for now, or give it up; whether there is still a hole."""
+        if self.repair is None:
+            return False
+        if self._clock() - self.repair.moved_at >= FEED_REPAIR_WAIT_S:
+            self.give_up_repair()
+        else:
+            self._ask(self.repair)
+        return self.repair is not None
+
+    def give_up_repair(self) -> None:
+        """Tell readers what is missing, and let them have what has waited for it."""
+        if self.repair is not None:
+            self._put(self.repair, self.repair.give_up())
+
+    def _bury(self, frames: Sequence[NodeFrame]) -> None:
+        """Take from the ring what these events remove: their `HideFrames` may have come while nobody was listening."""
+        removals = removals_in(frames)
+        if removals:
+            self.ring.replace_where(partial(tombstone, removals=removals), min(removals))
+
+    # --- signals ---------------------------------------------------------------------------------
 
     def on_sum(self, message: Sum) -> None:
         if message.present != self.present:

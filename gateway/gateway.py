@@ -26,7 +26,7 @@ from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Page, Ping, Refu
 from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.limits import CLOSE_GRACE_S
 from wire.names import RoomName
-from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range
+from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range, RangeRead
 from wire.text import clean_nickname
 
 # A feed that has heard no valid owner for this long says so to its readers (DESIGN, section 8).
@@ -61,6 +61,8 @@ class Gateway:
         """Clients that were greeted; bounded by `connections_max`."""
         self._closing: dict[Client, float] = {}
         """Clients that were told to go, with the time at which patience ends."""
+        self._repairing: dict[Feed, None] = {}
+        """Feeds that have asked for what they missed, to be looked after by `tick`."""
         self._leaves_at: float | None = None
         """When the patience with those who stay ends, of a gateway that drains."""
         self.joins = JoinDesk(self.reattach, counters, settings.outbox_behind_bytes_max)
@@ -235,6 +237,7 @@ class Gateway:
     def _close_feed(self, feed: Feed) -> None:
         self._router.close_feed(feed)
         self.passes.forget(feed)
+        self._repairing.pop(feed, None)
         del self.feeds[feed.room]
 
     def wake_pass(self, feed: Feed) -> None:
@@ -246,6 +249,13 @@ class Gateway:
     def reattach(self, feed: Feed) -> None:
         self.counters.reattaches += 1
         self._router.reattach(feed)
+
+    def read_range(self, feed: Feed, question: RangeRead, answer: Callable[[RangeAnswer], None]) -> None:
+        self.counters.repair_reads += 1
+        self._repairing[feed] = None
+        refusal = self._router.read_range(question, answer)
+        if refusal is not None:
+            answer(refusal)
 
     def _on_pass_over(self, feed: Feed) -> None:
         if feed.is_joinable:
@@ -300,6 +310,8 @@ class Gateway:
         """Four times a second: end what has waited long enough."""
         now = self._clock()
         self.joins.expire(now)
+        for feed in [feed for feed in self._repairing if not feed.tick_repair()]:
+            del self._repairing[feed]
         for client in [client for client, deadline in self._closing.items() if deadline <= now]:
             del self._closing[client]
             client.transport.abort()

@@ -71,14 +71,27 @@ class JoinDesk:
         table.setdefault(feed, []).append(pending)
 
     def on_attached(self, feed: Feed) -> None:
-        """The shard has answered for the feed, or refused it for good."""
-        self._release(self._verifying.pop(feed, ()), feed)
+        """The shard has answered for the feed, or refused it for good: what it says of positions is the last word."""
+        verifying = self._verifying.pop(feed, [])
+        if feed.repair is not None:
+            # What they are ahead of may be in the hole: their answer waits until it is closed.
+            self._joining.setdefault(feed, []).extend(verifying)
+            return
+        self._release(verifying, feed)
         if feed.is_joinable or feed.state is FeedState.REFUSED:
-            self.on_joinable(feed)
+            self._release(self._joining.pop(feed, ()), feed)
 
     def on_joinable(self, feed: Feed) -> None:
         """The feed's last mark has been passed on: joins can be placed behind it."""
-        self._release(self._joining.pop(feed, ()), feed)
+        waiting = self._joining.pop(feed, None)
+        if waiting is None:
+            return
+        ahead = [pending for pending in waiting if any(of is feed and _is_ahead(of, asked) for _, asked, of in pending.requests)]
+        if ahead:
+            if feed not in self._verifying:
+                self._reattach(feed)
+            self._verifying.setdefault(feed, []).extend(ahead)
+        self._release([pending for pending in waiting if pending not in ahead], feed)
 
     def _release(self, waiting: Iterable[PendingJoins], feed: Feed) -> None:
         for pending in waiting:
@@ -124,7 +137,7 @@ class JoinDesk:
 
 def _is_ahead(feed: Feed, request: JoinRequest) -> bool:
     since = request.since
-    return since is not None and since.epoch == feed.epoch and since.offset > feed.ring.head_offset
+    return since is not None and since.epoch == feed.epoch and since.offset > feed.head_offset
 
 
 def place_reader(feed: Feed, request: JoinRequest, n: int) -> tuple[Joined, int]:

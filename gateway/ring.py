@@ -9,6 +9,8 @@ Nothing is copied for a slow reader: it holds a cursor, and the ring forgets on 
 terms.  Pure: ages are given by the caller.
 """
 
+from collections.abc import Callable
+
 from wire.client_codec import Form, recode_event
 from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame, header_length
 from wire.limits import FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
@@ -30,7 +32,9 @@ class Ring:
     ``_ends[i] - _ends[i-1] == len(_frames[i])``.
     """
 
-    __slots__ = ("_base", "_ends", "_frames", "_json", "_slices", "_times", "first", "head", "run_offset", "run_start")
+    __slots__ = (
+        "_base", "_earlier", "_ends", "_frames", "_json", "_slices", "_times", "first", "head", "run_offset", "run_start",
+    )  # fmt: skip
 
     def __init__(self, offset: int) -> None:
         self._frames: list[bytes] = []
@@ -48,6 +52,8 @@ class Ring:
         """First sequence of the current run; entries before it are of another epoch or across a gap."""
         self.run_offset = offset
         """The room's offset just before `run_start`."""
+        self._earlier: list[tuple[int, int, int]] = []
+        """First and last sequence of each earlier run of this log that is held in part, and the offset before it."""
 
     # --- writing ---------------------------------------------------------------------
 
@@ -55,8 +61,11 @@ class Ring:
         """The next event of the run, as the msgpack payload that clients read."""
         self._append(frame(OPCODE_BINARY, payload), now)
 
-    def append_mark(self, payload: bytes, offset: int, now: float) -> None:
-        """A message (msgpack) that ends the run; the next event has `offset` + 1."""
+    def append_mark(self, payload: bytes, offset: int, now: float, *, same_log: bool = False) -> None:
+        """A message (msgpack) that ends the run; the next event has `offset` + 1, of the `same_log` or of another."""
+        self._earlier = [run for run in self._earlier if run[1] >= self.first] if same_log else []
+        if same_log:
+            self._earlier.append((self.run_start, self.head, self.run_offset))
         self._append(frame(OPCODE_BINARY, payload), now)
         self.run_start = self.head + 1
         self.run_offset = offset
@@ -95,9 +104,28 @@ class Ring:
 
     def replace(self, offset: int, payload: bytes) -> None:
         """Put a tombstone in the place of a removed event, if it is still held."""
-        sequence = self.sequence_of(offset)
-        if sequence is None or sequence <= self.first - 1 or sequence > self.head:
-            return
+        sequence = self._held(offset)
+        if sequence is not None:
+            self._replace(sequence, payload)
+
+    def replace_where(self, replacement: Callable[[bytes], bytes | None], oldest: int) -> None:
+        """Replace each held event from offset `oldest` on for whose payload `replacement` has another."""
+        log_start = self._earlier[0][0] if self._earlier else self.run_start
+        start = self._held(oldest) or max(self.first, log_start)
+        for sequence in range(start, self.head + 1):
+            payload = replacement(payload_of(self._frames[sequence - self.first]))
+            if payload is not None:
+                self._replace(sequence, payload)
+
+    def _held(self, offset: int) -> int | None:
+        """Where an event of this log lies, if it is still held."""
+        for start, end, before in (*self._earlier, (self.run_start, self.head, self.run_offset)):
+            sequence = start + offset - before - 1
+            if start <= sequence <= end:
+                return sequence if sequence >= self.first else None
+        return None
+
+    def _replace(self, sequence: int, payload: bytes) -> None:
         index = sequence - self.first
         framed = frame(OPCODE_BINARY, payload)
         growth = len(framed) - len(self._frames[index])

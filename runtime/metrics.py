@@ -92,6 +92,7 @@ class GatewayCounters:
         "outcome", RESUME_OUTCOMES, "parvis_gateway_resumes_total", "Resumes of a position, by what became of them."
     )
     reattaches: int = counter("parvis_gateway_reattaches_total", "Feeds that found a gap and attached again.")
+    repair_reads: int = counter("parvis_gateway_repair_reads_total", "Pages of history read to close holes in feeds.")
     feeds: Sample = sampled("parvis_gateway_feeds", "Rooms with a feed in this gateway.")
     members: Sample = sampled("parvis_gateway_members", "Memberships: connections times the rooms each has joined.")
     delivery_seconds: Histogram = histogram(

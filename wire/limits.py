@@ -68,6 +68,10 @@ FEED_RING_BYTES_MAX = 1024 * 1024
 FEED_RING_EVENTS_MAX = 1000
 FEED_RING_AGE_S = 60.0
 FEED_LINGER_S = 30.0
+# What a feed reads to close a hole: ten pages of history.  More than that is behind a reader's back already.
+FEED_REPAIR_EVENTS_MAX = 3000
+# So long without a page, and what is missing is told as skipped: what came after it waits.
+FEED_REPAIR_WAIT_S = 3.0
 # Above this many local members a room's passes are held to a ceiling of so many a second.
 WINDOW_MEMBERS_MIN = 2000
 WINDOW_PASSES_PER_S = 10.0

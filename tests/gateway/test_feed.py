@@ -10,7 +10,7 @@ from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Count, Hide, Reset, Skipped, Stale
 from wire.codes import Refusal
 from wire.limits import SIGNALS_PER_S_MAX
-from wire.node_messages import AttachRefused, HideFrames, Sum
+from wire.node_messages import AttachRefused, CommandRefused, HideFrames, Sum
 
 
 class Clock:
@@ -68,9 +68,13 @@ def test_what_it_has_already_is_not_taken_twice() -> None:
 
 
 def test_a_gap_that_the_shard_cannot_close_is_announced_exactly() -> None:
-    feed, _, _ = make()
+    feed, owner, _ = make()
     feed.on_attached(attached(1, 3))
     feed.on_attached(attached(51, 52, reason="limit"))
+    ((question, answer),) = owner.reads
+    assert (question.epoch, question.after, question.limit) == ("e1", 3, 47)
+    assert feed.ring.head_offset == 3
+    answer(CommandRefused(1, "epoch", "the log is another one now"))
     assert frame_at(feed, 4) == Skipped(ROOM, 4, 50)
     assert feed.ring.head_offset == 52
     assert not feed.is_joinable, "joins wait until the mark has been passed on"

@@ -4,10 +4,10 @@ from gateway.client import Client
 from gateway.feed import Feed
 from gateway.joins import JoinAnswer, JoinDesk, PendingJoins
 from runtime.metrics import GatewayCounters
-from tests.support.gateway_fakes import ROOM, FakeGateway, attached, batch, make_client
+from tests.support.gateway_fakes import ROOM, FakeGateway, attached, batch, make_client, node_frames
 from wire.client_codec import Form
 from wire.client_messages import Joined, JoinRequest, Position, Refused
-from wire.node_messages import AttachRefused
+from wire.node_messages import AttachRefused, Range
 
 
 class Play:
@@ -187,3 +187,21 @@ def test_joins_wait_until_a_mark_has_been_passed_on() -> None:
     play.feed.boundary = play.feed.ring.head
     play.desk.on_joinable(play.feed)
     assert play.joined().epoch == "e2"
+
+
+def test_while_a_hole_is_filled_joins_wait_and_then_those_who_are_ahead_are_verified_again() -> None:
+    play = Play()
+    play.feed.on_attached(attached(1, 4))
+    play.ask(Position("e1", 6))
+    play.feed.on_attached(attached(8, 9, reason="limit"))
+    play.ask(Position("e1", 5))
+    play.ask(Position("e1", 12))
+    assert not play.answers, "what they are ahead of may lie in the hole"
+    ((_, answer),) = play.owner.reads
+    answer(Range(1, "e1", 9, node_frames(5, 7)))
+    play.feed.boundary = play.feed.ring.head
+    play.desk.on_joinable(play.feed)
+    assert [reply.recovered for reply in play.answers if isinstance(reply, Joined)] == [True, True]
+    assert play.owner.reattached == [play.feed] * 2
+    play.feed.on_attached(attached(10, 12, resumed=True))
+    assert [reply.recovered for reply in play.answers if isinstance(reply, Joined)] == [True, True, True]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.ring import Ring, payload_of
 from tests.support.gateway_fakes import event_payload
 from wire.client_codec import Form, encode
-from wire.client_messages import Reset
+from wire.client_messages import Reset, Skipped
 from wire.frames import OPCODE_BINARY, frame
 from wire.limits import FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
 
@@ -41,6 +41,40 @@ def test_a_mark_starts_a_run_with_its_own_offsets() -> None:
     ring.append_event(event_payload(1), 0.0)
     assert ring.head_offset == 1
     assert ring.sequence_of(1) == 5
+
+
+def test_a_tombstone_finds_its_event_in_an_earlier_run_of_the_same_log_and_in_no_other_log() -> None:
+    ring = filled(3, offset=10)
+    skipped = encode(Skipped("town/square", 14, 20), Form.MSGPACK)
+    ring.append_mark(skipped, 20, 0.0, same_log=True)
+    ring.append_event(event_payload(21), 0.0)
+    for offset in (12, 17, 21):
+        ring.replace(offset, b"gone")
+    frames = [payload_of(ring.joined(Form.MSGPACK, at - 1, at)) for at in range(1, 6)]
+    assert frames == [event_payload(11), b"gone", event_payload(13), skipped, b"gone"]
+    ring.append_mark(encode(Reset("town/square", "e2", 0), Form.MSGPACK), 0, 0.0)
+    ring.replace(11, b"gone")
+    assert payload_of(ring.joined(Form.MSGPACK, 0, 1)) == event_payload(11)
+
+
+def test_events_are_replaced_where_they_are_asked_to_be_within_one_log() -> None:
+    ring = filled(3)
+    ring.append_mark(encode(Reset("town/square", "e2", 0), Form.MSGPACK), 0, 0.0)
+    for offset in range(1, 4):
+        ring.append_event(event_payload(offset, "x" * offset), 0.0)
+    seen: list[bytes] = []
+
+    def second(payload: bytes) -> bytes | None:
+        seen.append(payload)
+        return b"gone" if payload == event_payload(2, "xx") else None
+
+    ring.replace_where(second, 2)
+    assert seen == [event_payload(2, "xx"), event_payload(3, "xxx")]
+    assert ring.joined(Form.MSGPACK, 5, 6) == frame(OPCODE_BINARY, b"gone")
+    assert ring.bytes_held() == sum(len(ring.joined(Form.MSGPACK, at - 1, at)) for at in range(1, 8))
+    seen.clear()
+    ring.replace_where(second, -5)
+    assert len(seen) == 3, "what is older than this log is another one's"
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=60), st.data())

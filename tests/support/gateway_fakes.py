@@ -7,10 +7,11 @@ from gateway.feed import Feed
 from gateway.rules import SessionRules
 from gateway.session import Session
 from runtime.metrics import GatewayCounters
+from shard_router.ports import RangeAnswer
 from wire.client_codec import Form, encode
 from wire.client_messages import Event
 from wire.names import RoomName
-from wire.node_messages import Attached, Batch, NodeFrame
+from wire.node_messages import Attached, Batch, NodeFrame, RangeRead
 
 ROOM = RoomName("town/square")
 RULES = SessionRules(5.0, 20, 10.0, 128, 128, frozenset())
@@ -61,6 +62,7 @@ class FakeGateway:
         self.woken: list[Feed] = []
         self.attached: list[Feed] = []
         self.reattached: list[Feed] = []
+        self.reads: list[tuple[RangeRead, Callable[[RangeAnswer], None]]] = []
 
     def start_flusher(self, client: Client) -> None:
         assert client not in self.flushers, "one writer per client"
@@ -92,6 +94,9 @@ class FakeGateway:
 
     def reattach(self, feed: Feed) -> None:
         self.reattached.append(feed)
+
+    def read_range(self, feed: Feed, question: RangeRead, answer: Callable[[RangeAnswer], None]) -> None:
+        self.reads.append((question, answer))
 
 
 def event_payload(offset: int, text: str = "hello", room: str = ROOM) -> bytes:
