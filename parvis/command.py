@@ -40,6 +40,12 @@ WORDS: Final = {
     ),
     "gateway": ("parvis.roles:gateway", "Run one gateway of a cluster."),
     "broker": ("parvis.roles:broker", "Run one shard of a cluster."),
+    "cluster": (
+        "parvis.cluster:cluster",
+        "Look at a cluster whose directory is in Redis, and change who owns what.\n\n"
+        "Each word but status changes the cluster's plan and then shows how slots move. Ctrl-C ends the showing, not the plan; "
+        "repeating a word does no harm. It needs redis.url and cluster.directory = redis, and nothing else running here.",
+    ),
     "check": ("parvis.check:check", "Say whether it would start, and which settings are in force."),
     "journal": ("parvis.journal_command:journal", "Copy a whole journal to another place; clients go on there."),
     "backup": (
@@ -59,7 +65,7 @@ WORDS: Final = {
     "version": ("parvis.version:version", "Say which parvis this is."),
 }
 # Words that are followed by another one.
-WITH_WORDS: Final = {"journal"}
+WITH_WORDS: Final = {"cluster", "journal"}
 
 app = App(
     name="parvis",
