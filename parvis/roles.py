@@ -5,7 +5,8 @@ for more than one of either.
 """
 
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from parvis.process import make_host, start_admin
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
 from shard_router.link_opener import dial
+from shard_router.router import ShardRouter
 
 Supervised = Annotated[bool, Parameter(name="--supervised", negative=(), show=False)]
 
@@ -56,43 +58,59 @@ def broker(
 
 async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: bool) -> None:
     host = make_host(settings, lifecycle, node=settings.gateway.id)
-    async with gateway_directory(host) as directory, trio.open_nursery() as nursery:
+    router: ShardRouter | None = None
+
+    def why_not_ready() -> list[str]:
+        missing = router.shards_known - router.shards_reached if router is not None else 0
+        return [f"{missing} of {router.shards_known} shards are out of reach"] if router is not None and missing else []
+
+    async with (
+        _process(host, settings.gateway.admin_host, settings.gateway.admin_port, supervised, why_not_ready),
+        gateway_directory(host) as directory,
+        trio.open_nursery() as nursery,
+    ):
         router = await start_router(nursery, host, directory, dial(directory, host.network))
         async with trio.open_nursery() as door_nursery:
             listener = await start_gateway(door_nursery, host, router, directory)
-
-            def why_not_ready() -> list[str]:
-                missing = router.shards_known - router.shards_reached
-                return [f"{missing} of {router.shards_known} shards are out of reach"] if missing else []
-
-            await start_admin(nursery, host, settings.gateway.admin_host, settings.gateway.admin_port, why_not_ready)
-            _say_ready(nursery, host, listener.port, supervised)
+            _say_ready(host, listener.port, supervised)
         nursery.cancel_scope.cancel()
 
 
 async def _run_broker(lifecycle: Lifecycle, *, settings: Settings, supervised: bool) -> None:
     host = make_host(settings, lifecycle, node=settings.broker.id)
-    async with opened_journal(host) as opened:
+    async with (
+        _process(host, settings.broker.admin_host, settings.broker.admin_port, supervised),
+        opened_journal(host) as opened,
+    ):
         async with address_is_free():
             # Before the directory tells others where it is.
             listener = await host.network.listen(settings.broker.host, settings.broker.port)
         async with (
             shard_directory(host, listener, opened.newest_map_version) as directory,
-            trio.open_nursery() as nursery,
+            trio.open_nursery() as shard_nursery,
         ):
-            async with trio.open_nursery() as shard_nursery:
-                await start_shard(shard_nursery, host, opened, directory, lifecycle, listener)
-                await start_admin(nursery, host, settings.broker.admin_host, settings.broker.admin_port)
-                _say_ready(nursery, host, listener.port, supervised)
-            nursery.cancel_scope.cancel()
+            await start_shard(shard_nursery, host, opened, directory, lifecycle, listener)
+            _say_ready(host, listener.port, supervised)
 
 
-def _say_ready(nursery: trio.Nursery, host: Host, port: int, supervised: bool) -> None:
+@asynccontextmanager
+async def _process(
+    host: Host, admin_host: str, admin_port: int, supervised: bool, more_reasons: Callable[[], Sequence[str]] = tuple
+) -> AsyncIterator[None]:
+    """What goes on around a role from its first moment: the admin port says "starting" while a store or a map is waited for."""
+    async with trio.open_nursery() as nursery:
+        await start_admin(nursery, host, admin_host, admin_port, more_reasons)
+        if supervised:
+            nursery.start_soon(_drain_when_orphaned, host.lifecycle)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+def _say_ready(host: Host, port: int, supervised: bool) -> None:
     host.lifecycle.started()
     host.log.info("ready", port=port)
     if supervised:
         print(READY_WORD, port, flush=True)
-        nursery.start_soon(_drain_when_orphaned, host.lifecycle)
 
 
 async def _drain_when_orphaned(lifecycle: Lifecycle) -> None:

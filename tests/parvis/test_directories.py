@@ -14,6 +14,7 @@ from runtime.logs import make_logger
 from runtime.schema import ClusterSettings, LogSettings, RedisSettings, Settings
 from runtime.settings import SettingsError
 from shard_router.directory import StaticDirectory
+from tests.support.http import fetch
 from tests.support.parvis_program import Ended, run_parvis
 from tests.support.parvis_roles import Roles
 from tests.support.redis_server import RedisServer, redis_server
@@ -75,6 +76,10 @@ async def test_a_cluster_lives_through_the_death_of_a_shard_and_ends_in_order(ro
 async def test_a_process_that_waits_for_a_map_can_be_ended(roles: Roles) -> None:
     roles.start("gateway", "gateway-1")
     await roles.said("gateway-1", '"event": "waiting_for_map"')
+    port = int(re.findall(r'"event": "admin_port_open".*"port": (\d+)', roles.log("gateway-1"))[0])
+    assert (await fetch(port, "/livez")).status == 200
+    ready = await fetch(port, "/readyz")
+    assert (ready.status, b"starting" in ready.body) == (503, True)
     roles.processes["gateway-1"].send_signal(signal.SIGTERM)
     assert await roles.processes["gateway-1"].wait() == 0
 

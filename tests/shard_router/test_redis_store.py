@@ -1,17 +1,22 @@
 """The directory in a real Valkey: the contract, what an operator finds there, and what a store does when it is broken."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from runtime.redis_client import RedisClient
 from runtime.schema import RedisSettings
+from shard_router import redis_scripts
 from shard_router.cluster_records import BadRecord
 from shard_router.cluster_store import ClusterStore, StoreAway
 from shard_router.redis_store import RedisStore
 from tests.support.cluster_store_contract import A, ClusterStoreContract, OpenStore, a_map, member
 from tests.support.redis_server import RedisServer, redis_cluster, redis_sentinels, redis_server
+
+SCRIPTS: Final = [name for name in vars(redis_scripts) if name.isupper() and not name.startswith("_")]
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +79,13 @@ def test_every_key_begins_with_the_clusters_name_as_a_tag_and_none_expires(serve
     keys = sorted(server.ask("KEYS", "*"))
     assert keys == [b"{town}:" + part for part in (b"cluster", b"hints", b"map", b"members", b"plan", b"steward")]
     assert {server.ask("PTTL", key) for key in keys} == {-1}
+
+
+def test_no_step_reads_the_servers_clock_or_lets_a_key_expire() -> None:
+    """An hour's jump of it changes nothing.  (EXPIRE, PEXPIREAT, SETEX, a SET with PX, GETEX: all have EX or PX in them.)"""
+    called = re.findall(r"redis\.call\('(\w+)'([^)]*)", " ".join(vars(redis_scripts)[name] for name in SCRIPTS))
+    assert {command for command, _ in called} == {"GET", "SET", "HGET", "HSET", "HDEL", "HGETALL", "HMGET"}
+    assert not [options for command, options in called if command == "SET" and re.search(r"'(EX|PX|KEEPTTL)", options)]
 
 
 def test_a_record_that_is_none_blinds_nobody(server: RedisServer, open_store: OpenStore) -> None:
