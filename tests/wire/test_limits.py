@@ -114,3 +114,8 @@ def test_the_client_has_room_for_what_it_may_ask() -> None:
 
 def test_a_close_reason_fits_a_control_frame_with_its_code() -> None:
     assert limits.CLOSE_REASON_BYTES_MAX + 2 == 125
+
+
+def test_a_walk_over_all_rooms_by_age_ends_before_the_next() -> None:
+    rooms_per_s = limits.SIGNALS_PER_S_MAX * limits.AGE_RETENTIONS_PER_TICK_MAX
+    assert limits.ROOMS_LOADED_MAX / rooms_per_s < limits.AGE_RETENTION_INTERVAL_S
