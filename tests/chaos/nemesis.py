@@ -67,12 +67,14 @@ class Nemesis:
         self.failed_commands: list[str] = []
         self.faults = 0
 
-    async def run(self, duration_s: float) -> None:
-        """Deal faults until the time is over; the last one is undone before it returns."""
+    async def run(self, duration_s: float, at_least: int = 0) -> None:
+        """Deal faults until the time is over, and `at_least` so many; the last one is undone before it returns."""
         ends = now() + duration_s
         deck: list[str] = []
+        dealt = 0
         await self.wait_calm()
-        while now() < ends:
+        while now() < ends or dealt < at_least:
+            dealt += 1
             if not deck:
                 deck = list(self._kinds)
                 self._rng.shuffle(deck)
