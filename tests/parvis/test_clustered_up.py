@@ -40,7 +40,9 @@ async def test_one_command_is_a_cluster_that_outlives_its_shards_and_its_store(t
         for room in ROOMS:
             seen = [(offset, line) for line, offset in said[room].items()]
             assert await lines_of(up.websocket_urls, "after the store", room) == seen
-        assert await is_ready(up)
+        with trio.fail_after(30):
+            while not await is_ready(up):
+                await trio.sleep(0.05)
         assert await up.end() == 0
     assert left_behind(data_dir) == []
     async with parvis_up(data_dir, "--cluster", "--shards", "3", "--gateways", "1") as again:

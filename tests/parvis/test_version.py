@@ -5,12 +5,14 @@ import pytest
 from parvis import VERSION
 from parvis.version import version
 from tests.support.tree import ROOT
+from wire.client_messages import PROTOCOL_VERSION
+from wire.node_messages import LINK_VERSION
 
 
 def test_it_says_program_protocols_and_python(capsys: pytest.CaptureFixture[str]) -> None:
     version()
     first, second = capsys.readouterr().out.splitlines()
-    assert first == f"parvis {VERSION} (client protocol 1, link protocol 1)"
+    assert first == f"parvis {VERSION} (client protocol {PROTOCOL_VERSION}, link protocol {LINK_VERSION})"
     assert second.startswith("Python 3.")
 
 

@@ -90,6 +90,8 @@ def test_a_traceback_is_one_json_line_and_many_console_lines() -> None:
 
 
 def test_nothing_is_configured_globally() -> None:
+    # Other tests capture logs in structlog's own way, which counts as configuring it.
+    structlog.reset_defaults()
     make_logger(LogSettings(), stream=io.StringIO())
     assert not structlog.is_configured()
 
