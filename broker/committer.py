@@ -270,7 +270,8 @@ class Committer:
         """
         self._log.warning("commit_outcome_unknown", writes=len(writes), error=str(error))
         self._watch.look_soon()
-        slots, effects = self._shard.on_unknown(writes)
+        nothing_done = isinstance(error, Unavailable) and error.nothing_done
+        slots, effects = self._shard.on_unknown(writes, nothing_done)
         self._do(effects)
         terms = await self._claim_or_lose(slots)
         if terms is not None:

@@ -219,7 +219,7 @@ class Publishing:
             self._state.doubt(hosted)
         return len(doubted)
 
-    def on_unknown(self, writes: Sequence[Write]) -> set[Slot]:
+    def on_unknown(self, writes: Sequence[Write], nothing_done: bool = False) -> set[Slot]:
         """Nobody knows what became of a group: answers the slots to claim before anything is read.
 
         Its publishers wait for the journal's word.  What was decided on top of it, or besides
@@ -232,8 +232,9 @@ class Publishing:
             hosted = state.rooms[write.room]
             in_flight = _room_of(hosted).in_flight_count
             events = self._abandon(hosted)
-            hosted.unanswered.extend(events[:in_flight])
-            self._refuse_events(events[in_flight:])
+            unanswered = 0 if nothing_done else in_flight
+            hosted.unanswered.extend(events[:unanswered])
+            self._refuse_events(events[unanswered:])
         while (hosted_too := state.next_queued()) is not None:
             self._throw_away(hosted_too)
         return {write.slot for write in writes}

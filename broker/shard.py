@@ -222,9 +222,12 @@ class Shard:
         self._publishing.on_outcomes(writes, outcomes, now_s, now_ms)
         return self._state.take_effects()
 
-    def on_unknown(self, writes: Sequence[Write]) -> tuple[set[Slot], list[Effect]]:
-        """The outcome of a group is unknown: the slots to claim, before anything else of the journal."""
-        slots = self._publishing.on_unknown(writes)
+    def on_unknown(self, writes: Sequence[Write], nothing_done: bool = False) -> tuple[set[Slot], list[Effect]]:
+        """The outcome of a group is unknown: the slots to claim, before anything else of the journal.
+
+        `nothing_done`: it is known that nothing of it was written, so its publishers need not wait to hear that.
+        """
+        slots = self._publishing.on_unknown(writes, nothing_done)
         return slots, self._state.take_effects()
 
     def on_reclaimed(self, terms: Mapping[Slot, Term]) -> list[Effect]:

@@ -15,7 +15,15 @@ from wire.names import Epoch, RoomName, Slot, Term
 
 
 class Unavailable(Exception):
-    """The store cannot be reached, or failed in a way that leaves open what was written: all outcomes are unknown."""
+    """The store cannot be reached, or failed in a way that leaves open what was written: all outcomes are unknown.
+
+    `nothing_done`: the store is known to have done nothing and will do nothing, as when it could not be
+    connected to.  What is asked of it next is the same; only who waits for the outcome need not.
+    """
+
+    def __init__(self, sentence: str, *, nothing_done: bool = False) -> None:
+        super().__init__(sentence)
+        self.nothing_done = nothing_done
 
 
 class JournalCorrupt(Exception):

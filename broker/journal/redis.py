@@ -20,7 +20,7 @@ from broker.journal.redis_keys import Keys
 from broker.journal.redis_retain import retain_room
 from broker.journal.redis_rooms import load_room, read_entries
 from broker.journal.redis_scripts import CLAIM, COMMIT, RAISE_MAP
-from broker.journal.redis_store import ServerFacts, examine, open_store, refuse_unfit
+from broker.journal.redis_store import FORMAT_VERSION, ServerFacts, examine, open_store, refuse_unfit
 from broker.record import Entry
 from runtime.redis_client import RedisClient
 from runtime.redis_connection import RedisAway, ReplyError
@@ -92,7 +92,7 @@ class RedisJournal:
         """See `Journal.claim`.  Of a cluster's slots some may be claimed when this raises: whoever asks again claims all."""
         wanted = list(dict.fromkeys(slots))
         with self._answering("a claim"):
-            newest = self._lane.run_script(RAISE_MAP, [self._keys.journal], [map_version])
+            newest = self._lane.run_script(RAISE_MAP, [self._keys.journal], [map_version, FORMAT_VERSION, self._store_id])
             if newest > map_version:
                 raise StaleMap(map_version, newest)
             calls = [call_of(CLAIM, [self._keys.slot(slot)], map_version, owner) for slot in wanted]
@@ -140,7 +140,7 @@ class RedisJournal:
         try:
             yield
         except RedisAway as error:
-            raise Unavailable(f"{error} ({what})") from error
+            raise Unavailable(f"{error} ({what})", nothing_done=not error.maybe_done) from error
         except ReplyError as error:
             raise Unavailable(f"Redis {self._lane.place} refuses {what}: {error}") from error
         except _DAMAGED as error:

@@ -26,7 +26,8 @@ def commit_group(
     replies = run_calls(client, calls, deadline_s, replicas)
     outcomes = [_outcome(write, reply) for write, reply in zip(writes, replies, strict=True)]
     if outcomes and all(outcome is UNKNOWN for outcome in outcomes):
-        raise Unavailable(next(reply.sentence for reply in replies if isinstance(reply, Lost)))
+        lost = [reply for reply in replies if isinstance(reply, Lost)]
+        raise Unavailable(lost[0].sentence, nothing_done=not any(reply.maybe_done for reply in lost))
     return outcomes
 
 

@@ -21,7 +21,11 @@ return redis.call('HMGET', KEYS[1], 'format', 'store_id', 'map_version', 'unfini
 """)
 
 RAISE_MAP = Script("""#!lua
--- KEYS: journal.  ARGV: a map version.  Answers the newest, which is older than the one asked for never.
+-- KEYS: journal.  ARGV: a map version, format, store id.  Answers the newest, which is never older than the one asked for.
+-- A store that lost everything is given back whose it is: the rooms that follow keep their epochs.
+if redis.call('HEXISTS', KEYS[1], 'store_id') == 0 then
+  redis.call('HSET', KEYS[1], 'format', ARGV[2], 'store_id', ARGV[3])
+end
 local newest = tonumber(redis.call('HGET', KEYS[1], 'map_version') or '0')
 if tonumber(ARGV[1]) > newest then
   redis.call('HSET', KEYS[1], 'map_version', ARGV[1])

@@ -290,6 +290,23 @@ def test_while_the_journal_is_away_reading_from_memory_goes_on() -> None:
     assert duplicate.duplicate
 
 
+def test_publishers_of_a_group_that_was_surely_not_written_are_told_at_once() -> None:
+    driver = driver_with_gateway(MemoryJournal("store"))
+    driver.say(1, message(1))
+    driver.commit()
+    driver.say(1, message(2))
+    writes = driver.take_group()
+    driver.say(1, message(3))
+    driver.take(1)
+    slots, effects = driver.shard.on_unknown(writes, nothing_done=True)
+    driver.run(effects)
+    assert codes(driver.take(1)) == ["unavailable"] * 2
+    driver.reclaim(slots)
+    driver.say(1, message(2))
+    driver.commit()
+    assert [(a.request, a.offset, a.duplicate) for a in driver.take(1) if isinstance(a, Committed)] == [(2, 2, False)]
+
+
 def test_slots_that_are_lost_while_the_outcome_is_unknown_leave_it_unknown() -> None:
     driver = driver_with_gateway()
     driver.say(1, message(1))

@@ -56,8 +56,9 @@ def test_a_server_that_restarts_is_found_again_and_has_another_run(server: Redis
     writer = started(journal)
     run = journal.store_run()
     server.stop()
-    with pytest.raises(Unavailable, match=f"Redis 127.0.0.1:{server.port}: Connection refused"):
+    with pytest.raises(Unavailable, match=f"Redis 127.0.0.1:{server.port}: Connection refused") as away:
         journal.commit([writer.write("away")])
+    assert away.value.nothing_done
     with pytest.raises(Unavailable, match="Connection refused"):
         journal.load(writer.room, 10, 1000, 0, 10)
     with pytest.raises(Unavailable, match="Connection refused"):
@@ -73,8 +74,9 @@ def test_a_server_that_freezes_makes_outcomes_unknown_within_its_timeout(server:
     writer = started(journal)
     server.freeze()
     write = writer.write("perhaps")
-    with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
+    with pytest.raises(Unavailable, match=r"no answer within 0\.3 s") as away:
         journal.commit([write])
+    assert not away.value.nothing_done
     server.thaw()
     # It had received the write, and carries it out now that it goes on: what is unknown may be there.
     assert journal.claim([Slot(7)], 1, "shard-1") == {Slot(7): Term(2)}
@@ -134,8 +136,9 @@ def test_what_redis_says_it_cannot_do_now_is_unavailable_with_its_words(
         journal = open_redis(proxy.settings)
         writer = started(journal)
         refused.append(refusal)
-        with pytest.raises(Unavailable, match=refusal.split(" ", 1)[0]):
+        with pytest.raises(Unavailable, match=refusal.split(" ", 1)[0]) as away:
             journal.commit([writer.write("not now")])
+        assert away.value.nothing_done
         with pytest.raises(Unavailable, match=refusal.split(" ", 1)[0]):
             journal.claim([Slot(7)], 1, "shard-1")
         refused.clear()
@@ -187,6 +190,16 @@ def test_a_claim_that_is_overtaken_by_a_newer_map_is_stale(server: RedisServer, 
     with pytest.raises(StaleMap) as stale:
         journal.claim([Slot(7)], 4, "shard-1")
     assert stale.value.newest == 5
+
+
+def test_a_store_that_lost_everything_is_given_back_whose_it_is(server: RedisServer, open_redis: OpenRedis) -> None:
+    journal = open_redis(server.settings)
+    started(journal)
+    server.ask("FLUSHALL")
+    assert journal.claim([Slot(7)], 3, "shard-1") == {Slot(7): Term(1)}
+    again = RedisJournal(server.settings, cluster="test", new_store_id="another")
+    assert (again.store_id, again.newest_map_version()) == (journal.store_id, 3)
+    again.close()
 
 
 def test_a_wrong_password_is_told_with_the_setting_at_fault(server: RedisServer, open_redis: OpenRedis) -> None:
