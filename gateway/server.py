@@ -57,6 +57,8 @@ class GatewayParts:
     lifecycle: Lifecycle
     accepts_elsewhere_per_s: Callable[[], float | None] = lambda: None
     """What the other gateways can take in together, as the directory knows it; None when nobody knows."""
+    listener: Listener | None = None
+    """A listener that is there already, in place of one on the settings' address."""
 
 
 async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED) -> None:
@@ -67,7 +69,9 @@ async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Liste
     end of `drain_notice_s` is taken in like anyone: a balancer may not have looked yet.
     """
     settings = parts.settings
-    listener = await parts.network.listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
+    listener = parts.listener
+    if listener is None:
+        listener = await parts.network.listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
     async with trio.open_nursery() as nursery:
         server = GatewayServer(parts, nursery)
         nursery.start_soon(server.gateway.passes.run)

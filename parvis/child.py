@@ -1,6 +1,6 @@
 """One process of a parvis that runs as several: started, watched, started again, and asked to leave.
 
-A child says ``ready PORT`` on its standard output once it serves.  Its standard input is a
+A child says ``ready PORT ADMIN_PORT`` on its standard output once it serves.  Its standard input is a
 pipe that nobody writes to: when it ends, the parent is gone, and the child drains.  Children
 stand in a session of their own, so that Ctrl-C reaches the parent alone and they leave in order.
 """
@@ -40,12 +40,13 @@ class Child:
 
     name: str
     arguments: Callable[[int], Sequence[str]]
-    inherited_fd: int
-    """Kept open by the child: the lock on the data directory ends with the last process that uses it."""
+    inherited_fds: Sequence[int]
+    """Open in the child under the same numbers: a lock that ends with the last process that holds it, a socket to accept from."""
     drain_deadline_s: float
     log: FilteringBoundLogger
     rng: Random
     port: int = 0
+    admin_port: int = 0
     is_up: bool = False
     restarts: int = 0
 
@@ -81,15 +82,14 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
-            pass_fds=(self.inherited_fd,),
+            pass_fds=tuple(self.inherited_fds),
         )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._ask_to_leave, process, leave)
-                port = await self._wait_ready(process)
-                if port is not None:
-                    self.port, self.is_up = port, True
-                    task_status.started(port)
+                if await self._wait_ready(process):
+                    self.is_up = True
+                    task_status.started(self.port)
                 code = await process.wait()
                 nursery.cancel_scope.cancel()
             return code
@@ -102,18 +102,19 @@ class Child:
                     if pipe is not None:
                         await pipe.aclose()
 
-    async def _wait_ready(self, process: trio.Process) -> int | None:
-        """The port from its first line; None when it ended before it said so."""
+    async def _wait_ready(self, process: trio.Process) -> bool:
+        """Take its ports from its first line; False when it ended before it said so."""
         assert process.stdout is not None, "the child was started with a pipe"
         line = b""
         while b"\n" not in line and len(line) < _LINE_BYTES_MAX:
             data = await process.stdout.receive_some(_LINE_BYTES_MAX)
             if not data:
-                return None
+                return False
             line += data
-        word, _, port = line.decode("ascii", "replace").strip().partition(" ")
+        word, *ports = line.decode("ascii", "replace").split()
         assert word == READY_WORD, f"{self.name} said {word!r} and not that it is ready"
-        return int(port)
+        self.port, self.admin_port = map(int, ports)
+        return True
 
     async def _ask_to_leave(self, process: trio.Process, leave: trio.Event) -> None:
         """SIGTERM when it is time, SIGKILL when it does not go."""
@@ -122,6 +123,13 @@ class Child:
         await trio.sleep(self.drain_deadline_s + LEAVE_SLACK_S)
         self.log.error("process_killed", process=self.name, after_s=self.drain_deadline_s + LEAVE_SLACK_S)
         process.kill()
+
+
+async def start_all(nursery: trio.Nursery, children: Sequence[Child], leave: trio.Event) -> None:
+    """All at once, since each takes a moment to load; returns when all serve."""
+    async with trio.open_nursery() as starting:
+        for each in children:
+            starting.start_soon(nursery.start, each.run, leave)
 
 
 def _code_of(code: int) -> ExitCode:

@@ -15,7 +15,7 @@ import trio
 
 from api.server import run_api
 from parvis.arguments import Arguments
-from parvis.child import Child
+from parvis.child import Child, start_all
 from parvis.data_dir import DataDirLock
 from parvis.parts import Host, opened_journal
 from parvis.plan import Plan
@@ -33,7 +33,7 @@ async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, loc
     host.link_secrets()
     host.guest_key()
     arguments = Arguments(settings, plan, await _next_map_version(host, plan))
-    child = partial(Child, inherited_fd=lock.fd, log=host.log, rng=host.rng)
+    child = partial(Child, inherited_fds=(lock.fd,), log=host.log, rng=host.rng)
     shards = [
         child(f"shard-{n}", partial(arguments.shard, n), drain_deadline_s=settings.broker.drain_deadline_s)
         for n in range(1, plan.shards + 1)
@@ -42,7 +42,7 @@ async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, loc
     async with _own_valkey(host, plan, lock) as stores, trio.open_nursery() as nursery:
         nursery.start_soon(_set_at_drain, host, gateways_leave)
         async with trio.open_nursery() as shard_nursery:
-            await _start_all(shard_nursery, shards, shards_leave)
+            await start_all(shard_nursery, shards, shards_leave)
             shard_ports = [shard.port for shard in shards]
             gateways = [
                 child(
@@ -53,7 +53,7 @@ async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, loc
                 for n in range(1, plan.gateways + 1)
             ]
             async with trio.open_nursery() as door_nursery:
-                await _start_all(door_nursery, gateways, gateways_leave)
+                await start_all(door_nursery, gateways, gateways_leave)
                 everything: list[Valkey | Child] = [*stores, *shards, *gateways]
                 admin = await start_admin(
                     nursery, host, settings.gateway.admin_host, settings.gateway.admin_port,
@@ -91,10 +91,3 @@ async def _own_valkey(host: Host, plan: Plan, lock: DataDirLock) -> AsyncIterato
 async def _set_at_drain(host: Host, leave: trio.Event) -> None:
     await host.lifecycle.wait_drain()
     leave.set()
-
-
-async def _start_all(nursery: trio.Nursery, children: Sequence[Child], leave: trio.Event) -> None:
-    """All at once, since each takes a moment to load; returns when all serve."""
-    async with trio.open_nursery() as starting:
-        for each in children:
-            starting.start_soon(nursery.start, each.run, leave)

@@ -189,8 +189,13 @@ async def start_router(nursery: trio.Nursery, host: Host, directory: Directory, 
     return router
 
 
-async def start_gateway(nursery: trio.Nursery, host: Host, router: ShardRouter, directory: Directory) -> Listener:
-    """A gateway that serves until the host's lifecycle drains.  Raises `StartError` when its address is taken."""
+async def start_gateway(
+    nursery: trio.Nursery, host: Host, router: ShardRouter, directory: Directory, door: Listener | None = None
+) -> Listener:
+    """A gateway that serves until the host's lifecycle drains, at a `door` that is there already or at its own address.
+
+    Raises `StartError` when that is taken.
+    """
     settings = host.settings
     counters = GatewayCounters()
     host.registry.expose(counters, node=settings.gateway.id)
@@ -205,6 +210,7 @@ async def start_gateway(nursery: trio.Nursery, host: Host, router: ShardRouter, 
         counters=counters,
         lifecycle=host.lifecycle,
         accepts_elsewhere_per_s=directory.accepts_elsewhere_per_s,
+        listener=door,
     )
     async with address_is_free():
         listener: Listener = await nursery.start(run_gateway, parts)

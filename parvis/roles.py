@@ -4,42 +4,67 @@ What a cluster on several machines is made of, and what `parvis up` starts when 
 for more than one of either.
 """
 
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import trio
 from cyclopts import Parameter
 
-from parvis.child import READY_WORD
 from parvis.data_dir import lock_data_dir, make_data_dir
 from parvis.directories import gateway_directory, shard_directory
 from parvis.errors import StartError
 from parvis.options import Config, DataDir, Sets, read_settings
-from parvis.parts import Host, address_is_free, opened_journal, start_gateway, start_router, start_shard
-from parvis.process import make_host, start_admin
+from parvis.parts import address_is_free, opened_journal, start_gateway, start_router, start_shard
+from parvis.process import make_host
+from parvis.supervised import around_role, say_ready
+from parvis.workers import WorkerArguments, count_of, run_workers
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
+from runtime.sockets import adopt_listener
 from shard_router.link_opener import dial
 from shard_router.router import ShardRouter
+from wire.limits import WORKERS_MAX
 
 Supervised = Annotated[bool, Parameter(name="--supervised", negative=(), show=False)]
+ListenFd = Annotated[int | None, Parameter(name="--listen-fd", show=False)]
+
+
+def _check_workers(_: object, value: object) -> None:
+    if isinstance(value, int) and not 1 <= value <= WORKERS_MAX:
+        raise ValueError(f"a gateway has 1 to {WORKERS_MAX} workers, or auto")
+
+
+Workers = Annotated[int | Literal["auto"], Parameter(name="--workers", validator=_check_workers)]
 
 
 def gateway(
-    *, data_dir: DataDir = None, config: Config = None, sets: Sets = [], supervised: Supervised = False  # noqa: B006
+    *,
+    workers: Workers = 1,
+    data_dir: DataDir = None,
+    config: Config = None,
+    sets: Sets = [],  # noqa: B006  # cyclopts reads the default; nobody writes to it
+    supervised: Supervised = False,
+    listen_fd: ListenFd = None,
 ) -> ExitCode:
     """Serve websockets, and reach the cluster's shards: those of cluster.shards, or of its directory in Redis.
 
     It needs the cluster's link secret (cluster.secret_file) and the key of guest
     identities (guest.key in the data directory), which all gateways share.
+
+    Parameters
+    ----------
+    workers
+        Processes on the one port, each with its share of the bounds: auto is one for each core.
     """
     settings = read_settings(config, sets, data_dir=data_dir).settings
     make_data_dir(Path(settings.data_dir))
-    return run_process(partial(_run_gateway, settings=settings, supervised=supervised))
+    count = count_of(workers)
+    if count > 1:
+        arguments = WorkerArguments(settings, count, config, tuple(sets))
+        return run_process(partial(run_workers, arguments=arguments, supervised=supervised))
+    return run_process(partial(_run_gateway, settings=settings, supervised=supervised, listen_fd=listen_fd))
 
 
 def broker(
@@ -56,7 +81,7 @@ def broker(
         return run_process(partial(_run_broker, settings=settings, supervised=supervised))
 
 
-async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: bool) -> None:
+async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: bool, listen_fd: int | None) -> None:
     host = make_host(settings, lifecycle, node=settings.gateway.id)
     router: ShardRouter | None = None
 
@@ -65,21 +90,22 @@ async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: 
         return [f"{missing} of {router.shards_known} shards are out of reach"] if router is not None and missing else []
 
     async with (
-        _process(host, settings.gateway.admin_host, settings.gateway.admin_port, supervised, why_not_ready),
+        around_role(host, settings.gateway.admin_host, settings.gateway.admin_port, supervised, why_not_ready) as admin,
         gateway_directory(host) as directory,
         trio.open_nursery() as nursery,
     ):
         router = await start_router(nursery, host, directory, dial(directory, host.network))
         async with trio.open_nursery() as door_nursery:
-            listener = await start_gateway(door_nursery, host, router, directory)
-            _say_ready(host, listener.port, supervised)
+            door = adopt_listener(listen_fd) if listen_fd is not None else None
+            listener = await start_gateway(door_nursery, host, router, directory, door)
+            say_ready(host, listener.port, admin.port, supervised)
         nursery.cancel_scope.cancel()
 
 
 async def _run_broker(lifecycle: Lifecycle, *, settings: Settings, supervised: bool) -> None:
-    host = make_host(settings, lifecycle, node=settings.broker.id)
+    host = make_host(settings, lifecycle, has_clients=False, node=settings.broker.id)
     async with (
-        _process(host, settings.broker.admin_host, settings.broker.admin_port, supervised),
+        around_role(host, settings.broker.admin_host, settings.broker.admin_port, supervised) as admin,
         opened_journal(host) as opened,
     ):
         async with address_is_free():
@@ -90,32 +116,4 @@ async def _run_broker(lifecycle: Lifecycle, *, settings: Settings, supervised: b
             trio.open_nursery() as shard_nursery,
         ):
             await start_shard(shard_nursery, host, opened, directory, lifecycle, listener)
-            _say_ready(host, listener.port, supervised)
-
-
-@asynccontextmanager
-async def _process(
-    host: Host, admin_host: str, admin_port: int, supervised: bool, more_reasons: Callable[[], Sequence[str]] = tuple
-) -> AsyncIterator[None]:
-    """What goes on around a role from its first moment: the admin port says "starting" while a store or a map is waited for."""
-    async with trio.open_nursery() as nursery:
-        await start_admin(nursery, host, admin_host, admin_port, more_reasons)
-        if supervised:
-            nursery.start_soon(_drain_when_orphaned, host.lifecycle)
-        yield
-        nursery.cancel_scope.cancel()
-
-
-def _say_ready(host: Host, port: int, supervised: bool) -> None:
-    host.lifecycle.started()
-    host.log.info("ready", port=port)
-    if supervised:
-        print(READY_WORD, port, flush=True)
-
-
-async def _drain_when_orphaned(lifecycle: Lifecycle) -> None:
-    """The parent holds the other end of standard input and writes nothing: its end is the parent's."""
-    async with trio.lowlevel.FdStream(sys.stdin.fileno()) as from_parent:
-        while await from_parent.receive_some(1):
-            continue
-    lifecycle.start_drain("the process that started this one is gone")
+            say_ready(host, listener.port, admin.port, supervised)

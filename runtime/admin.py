@@ -7,17 +7,17 @@ only, since a shared dependency must not make a balancer drop every gateway.
 
 import errno
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import httptools
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from runtime.exposition import CONTENT_TYPE, MetricsRegistry
+from runtime.exposition import CONTENT_TYPE
 from runtime.streams import recv_some, send_all
 from runtime.transport import Listener, Network, Transport
 
@@ -32,6 +32,12 @@ Readiness = Callable[[], Sequence[str]]
 """The reasons why this process is not ready; empty when it is."""
 
 
+class Figures(Protocol):
+    """What `/metrics` shows: a `MetricsRegistry`, or several merged."""
+
+    def render(self) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One response, before it is bytes."""
@@ -43,7 +49,7 @@ class Answer:
     """One more header line, without its line end."""
 
 
-def respond(method: bytes, target: bytes, readiness: Readiness, metrics: MetricsRegistry) -> Answer:
+def respond(method: bytes, target: bytes, readiness: Readiness, metrics: Figures) -> Answer:
     """What a request gets.  A query after the path is ignored."""
     path = target.partition(b"?")[0]
     if path not in (b"/livez", b"/readyz", b"/metrics"):
@@ -105,8 +111,17 @@ class AdminServer:
     REQUEST_DEADLINE_S in all, the wait is bounded too.
     """
 
-    def __init__(self, *, metrics: MetricsRegistry, readiness: Readiness, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        *,
+        metrics: Figures,
+        readiness: Readiness,
+        log: FilteringBoundLogger,
+        refresh: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
+    ) -> None:
+        """`refresh` has, by path, what is awaited before it is answered, where figures have to be fetched first."""
         self._metrics = metrics
+        self._refresh = refresh or {}
         self._readiness = readiness
         self._log = log
         self._places = trio.CapacityLimiter(CONNECTIONS_MAX)
@@ -165,6 +180,10 @@ class AdminServer:
                 refused = Answer(HTTPStatus.BAD_REQUEST, b"This is not an HTTP request.\n")
             if taken > REQUEST_BYTES_MAX:
                 refused = Answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"The request is too large.\n")
+        if refused is None:
+            refresh = self._refresh.get(request.target.partition(b"?")[0].decode("ascii", "replace"))
+            if refresh is not None:
+                await refresh()
         answer = refused or respond(request.method, request.target, self._readiness, self._metrics)
         with_body = refused is not None or request.method != b"HEAD"
         await send_all(transport, response_bytes(answer, with_body))

@@ -68,6 +68,11 @@ class Introduction:
     map_version: int
 
 
+def is_node_name(name: str) -> bool:
+    """Whether a node may be called so: 1 to 64 of A-Z a-z 0-9 . _ -"""
+    return _NAME.match(name) is not None
+
+
 def client_proof(secret: bytes, hello: LinkHello, server_nonce: bytes) -> bytes:
     """What a client that knows `secret` puts into its hello."""
     return _proof(secret, b"client", hello.version, (server_nonce, hello.nonce, hello.role.encode(), hello.node.encode()))
@@ -188,7 +193,7 @@ def _check_own(secrets: Sequence[bytes], node: str) -> None:
     """Reject our own nonsense before a peer sees it."""
     if not secrets or not all(secrets):
         raise ValueError("a link needs at least one secret, and none may be empty")
-    if not _NAME.match(node):
+    if not is_node_name(node):
         raise ValueError(f"{node!r} is no node name: 1 to 64 of A-Z a-z 0-9 . _ -")
 
 

@@ -223,6 +223,15 @@ class ProcessCounters:
     cpu_seconds: Sample = sampled("parvis_cpu_seconds_total", "Processor time, user and system.", kind="counter")
 
 
+@dataclass(slots=True)
+class WorkerCounters:
+    """The parent of a gateway that runs as several processes."""
+
+    workers: int = gauge("parvis_workers", "Worker processes that this gateway is made of.")
+    up: Sample = sampled("parvis_workers_up", "Worker processes that are serving.")
+    restarts: Sample = sampled("parvis_worker_restarts_total", "Workers that ended and were started again.", kind="counter")
+
+
 COUNTER_CLASSES: Final[tuple[Any, ...]] = (
-    GatewayCounters, RouterCounters, BrokerCounters, CommitCounters, DirectoryCounters, ProcessCounters,
+    GatewayCounters, RouterCounters, BrokerCounters, CommitCounters, DirectoryCounters, ProcessCounters, WorkerCounters,
 )  # fmt: skip

@@ -83,18 +83,28 @@ class SocketNetwork:
         (Linux doubles the number for its own bookkeeping); 0 leaves the kernel's choice.
         """
         family, _, _, _, address = (await _resolve(host, port, socket.AI_PASSIVE))[0]
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        return SocketListener(_listening(family, address, send_buffer_bytes))
+
+    async def listen_shared(self, host: str, port: int, count: int, *, send_buffer_bytes: int = 0) -> list[socket.socket]:
+        """`count` sockets that listen on one port, for as many processes; the kernel deals connections out among them.
+
+        A connection stays with the socket it was dealt to, from its first packet on, and is reset when that
+        socket is closed before it was accepted.  So a socket outlives the process that accepts from it:
+        whoever made it keeps it, and gives it to the successor.
+        """
+        family, _, _, _, address = (await _resolve(host, port, socket.AI_PASSIVE))[0]
+        # With SO_REUSEPORT another process of ours could take a share of a port that is in use: first ask without it.
+        _listening(family, address, 0).close()
+        first = _listening(family, address, send_buffer_bytes, is_shared=True)
+        shared = [first]
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if send_buffer_bytes:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-            sock.bind(address)
-            sock.listen(BACKLOG)
-        except OSError as error:
-            sock.close()
-            raise OSError(error.errno, f"cannot listen on {_address_text(address)}: {os.strerror(error.errno or 0)}") from error
-        return SocketListener(sock)
+            while len(shared) < count:
+                shared.append(_listening(family, first.getsockname(), send_buffer_bytes, is_shared=True))
+        except OSError:
+            for sock in shared:
+                sock.close()
+            raise
+        return shared
 
     async def connect(self, host: str, port: int) -> Transport:
         """Try the addresses of `host` one after another; raises the last one's `OSError`."""
@@ -115,6 +125,32 @@ class SocketNetwork:
 
 
 _Address = tuple[str, int] | tuple[str, int, int, int]
+
+
+def adopt_listener(descriptor: int) -> SocketListener:
+    """A listening socket that another process made and left to this one; raises `OSError` when it is none."""
+    sock = socket.socket(fileno=descriptor)
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise OSError(errno.EINVAL, f"descriptor {descriptor} is no listening socket")
+    sock.setblocking(False)
+    return SocketListener(sock)
+
+
+def _listening(family: int, address: _Address, send_buffer_bytes: int, *, is_shared: bool = False) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if send_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {_address_text(address)}: {os.strerror(error.errno or 0)}") from error
+    return sock
 
 
 async def _resolve(host: str, port: int, flags: int) -> list[tuple[int, int, int, str, _Address]]:

@@ -174,6 +174,8 @@ RECONNECT_UNOPENED_MAX_S = 10.0
 DRAIN_DEADLINE_S = 10.0
 # A balancer that looks every second has seen `/readyz` say no before the door is closed.
 DRAIN_NOTICE_S = 1.5
+# Processes of one gateway: more than any commodity server has cores.
+WORKERS_MAX = 256
 # What one gateway can take in beside its readers: the measured 3,000 handshakes per CPU-second,
 # a third of it, so that readers who stay notice nothing.
 GATEWAY_ACCEPTS_PER_S = 1000.0

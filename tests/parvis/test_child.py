@@ -35,13 +35,13 @@ def child(tmp_path: Path) -> Child:
         return ["word", str(port)]
 
     log = make_logger(LogSettings(), stream=(tmp_path / "log").open("w"))
-    return Child("gateway-1", arguments, inherited_fd=sys.stderr.fileno(), drain_deadline_s=0.1, log=log, rng=Random(1))
+    return Child("gateway-1", arguments, inherited_fds=(sys.stderr.fileno(),), drain_deadline_s=0.1, log=log, rng=Random(1))
 
 
 SERVE = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-print("ready", int(sys.argv[2]) or 4000 + len(open("runs", "a+").read() or ""), flush=True)
+print("ready", int(sys.argv[2]) or 4000 + len(open("runs", "a+").read() or ""), 5000, flush=True)
 open("runs", "a").write("x")
 """
 
@@ -51,6 +51,7 @@ async def test_it_reports_its_port_and_leaves_when_asked(program: Path, child: C
     leave = trio.Event()
     async with trio.open_nursery() as inner:
         assert await inner.start(child.run, leave) == 4000
+        assert child.admin_port == 5000
         assert child.is_up
         leave.set()
     assert not child.is_up
@@ -82,7 +83,7 @@ async def test_one_that_never_serves_ends_the_start_with_its_code(program: Path,
 
 async def test_one_that_does_not_leave_is_killed(program: Path, child: Child) -> None:
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    program.write_text(deaf + "print('ready 1', flush=True)\nsignal.pause()")
+    program.write_text(deaf + "print('ready 1 2', flush=True)\nsignal.pause()")
     leave = trio.Event()
     with trio.fail_after(30):
         async with trio.open_nursery() as inner:

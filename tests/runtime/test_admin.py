@@ -89,6 +89,25 @@ async def test_metrics_are_prometheus_text(admin: Admin) -> None:
     assert b"parvis_draining 0.0" in body
 
 
+async def test_figures_that_have_to_be_fetched_are_fetched_before_the_answer(nursery: trio.Nursery) -> None:
+    fetched: list[str] = []
+
+    async def fetch() -> None:
+        await trio.lowlevel.checkpoint()
+        fetched.append("now")
+
+    class Text:
+        def render(self) -> bytes:
+            return f"{len(fetched)}\n".encode()
+
+    log = make_logger(LogSettings(), stream=StringIO())
+    server = AdminServer(metrics=Text(), readiness=tuple, log=log, refresh={"/metrics": fetch})
+    admin = Admin(await nursery.start(server.run, SocketNetwork(), "127.0.0.1", 0))
+    assert (await admin.get("/readyz"))[0] == 200
+    assert (await admin.get("/metrics"))[2] == b"1\n"
+    assert (await admin.get("/metrics?x"))[2] == b"2\n"
+
+
 async def test_head_is_get_without_the_body(admin: Admin) -> None:
     status, headers, body = await admin.ask("HEAD /livez HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (status, headers["content-length"], body) == (200, "6", b"")

@@ -1,11 +1,12 @@
 """The real network: the contract, and what only sockets have."""
 
+import os
 import socket
 
 import pytest
 import trio
 
-from runtime.sockets import SocketNetwork, SocketTransport
+from runtime.sockets import SocketNetwork, SocketTransport, adopt_listener
 from runtime.transport import Network
 from tests.support.transport_contract import TransportContract, accept_one
 
@@ -87,3 +88,50 @@ async def test_a_cancelled_connect_leaves_no_descriptor() -> None:
 async def test_a_name_nobody_knows_is_an_os_error() -> None:
     with pytest.raises(OSError):  # noqa: PT011 -- gaierror, whose text is the resolver's
         await SocketNetwork().connect("no-such-host.invalid", 1)
+
+
+async def test_connections_to_a_shared_port_are_dealt_out_and_each_socket_serves_its_own() -> None:
+    network = SocketNetwork()
+    doors = await network.listen_shared("127.0.0.1", 0, 3, send_buffer_bytes=32 * 1024)
+    ports = {door.getsockname()[1] for door in doors}
+    assert len(ports) == 1
+    (port,) = ports
+    callers = [await network.connect("127.0.0.1", port) for _ in range(60)]
+    taken = []
+    for door in doors:
+        # As a worker gets it: a descriptor of its own for the same socket.
+        listener = adopt_listener(os.dup(door.fileno()))
+        assert (listener.host, listener.port) == ("127.0.0.1", port)
+        mine = 0
+        while True:
+            try:
+                transport = listener.try_accept()
+            except BlockingIOError:
+                break
+            mine += 1
+            transport.close()
+        taken.append(mine)
+        listener.close()
+    assert sum(taken) == len(callers)
+    assert all(taken), "sixty connections, and none for one of three: once in ten billion runs"
+    for caller in callers:
+        caller.close()
+    assert all(door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for door in doors), "the sockets outlive who used them"
+    for door in doors:
+        door.close()
+
+
+async def test_a_port_in_use_is_not_shared_with_a_stranger() -> None:
+    network = SocketNetwork()
+    doors = await network.listen_shared("127.0.0.1", 0, 2)
+    with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1:\d+"):
+        await network.listen_shared("127.0.0.1", doors[0].getsockname()[1], 2)
+    for door in doors:
+        door.close()
+
+
+async def test_what_is_no_listening_socket_is_not_taken_for_one() -> None:
+    near, far = socket.socketpair()
+    with pytest.raises(OSError, match="is no listening socket"):
+        adopt_listener(near.detach())
+    far.close()
