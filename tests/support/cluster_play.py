@@ -63,6 +63,7 @@ class PlayedNode:
     """One node; `scope` is its life."""
 
     name: str
+    address: Address
     directory: ClusterDirectory
     lane: PlayedLane
     store: ClusterStoreClient
@@ -119,7 +120,7 @@ class Play:
         )  # fmt: skip
         directory.report = lambda: Report(accepts_per_s=accepts_per_s)
         directory.advertise(f"{address.host}:{address.port}")
-        node = PlayedNode(name, directory, lane, store, counters, log)
+        node = PlayedNode(name, address, directory, lane, store, counters, log)
         self.nodes[name] = node
         if wait:
             await self._nursery.start(self._live, node, address)
