@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from parvis.check_cluster import examine_cluster
 from parvis.check_redis import examine_redis
 from parvis.data_dir import GUEST_KEY_NAME, LINK_SECRET_NAME, holder_of, read_keys
 from parvis.errors import StartError, explain
@@ -62,6 +63,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if directory.is_dir():
         yield from _examine_keys(settings, directory)
     yield from _examine_journal(settings, directory)
+    yield from examine_cluster(settings)
     yield from _examine_ports(settings, holder)
 
 

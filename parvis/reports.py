@@ -13,7 +13,7 @@ from shard_router.cluster_records import Report
 from shard_router.directory import Directory
 
 # What is bound there is bound on every address of the machine, and is no address to be reached at.
-_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})
+EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 def report_shard(directory: Directory, server: ShardServer) -> None:
@@ -37,7 +37,7 @@ def report_gateway(directory: Directory, settings: GatewaySettings, listener: Li
 
 def link_address(listener: Listener) -> str:
     """``host:port`` of a shard's link port for others; raises `StartError` where it is no address to be reached at."""
-    if listener.host in _EVERYWHERE:
+    if listener.host in EVERYWHERE:
         sentence = f"broker.host {listener.host} is no address to be reached at: broker.advertise must say which is"
         raise StartError(sentence, ExitCode.CONFIG)
     return _written(listener)

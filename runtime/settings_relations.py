@@ -49,6 +49,11 @@ def broken_relations(settings: Settings) -> Iterator[Broken]:
                 ("rooms.namespaces",),
                 f"rooms.namespaces has {namespace!r}; a namespace is 1 to 32 of a-z 0-9 _ - and begins with a letter or digit",
             )
+    if settings.broker.advertise and not _is_address(settings.broker.advertise):
+        yield (
+            ("broker.advertise",),
+            f"broker.advertise is {settings.broker.advertise!r}; an address is host:port, with a port of 1 to 65535",
+        )
     yield from _broken_cluster(settings.cluster)
     yield from _broken_redis(settings)
 
@@ -60,12 +65,16 @@ def _broken_cluster(cluster: ClusterSettings) -> Iterator[Broken]:
     for shard, address in cluster.shards.items():
         if not _SHARD_ID.match(shard):
             yield keys, f"cluster.shards has {shard!r}; a shard's id is 1 to 32 of a-z 0-9 - and begins with a letter or digit"
-        host, _, port = address.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+        if not _is_address(address):
             yield keys, f"cluster.shards has {shard} at {address!r}; an address is host:port, with a port of 1 to 65535"
     shared = {address for address in cluster.shards.values() if list(cluster.shards.values()).count(address) > 1}
     for address in sorted(shared):
         yield keys, f"cluster.shards has {address!r} for more than one shard"
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535
 
 
 def _broken_redis(settings: Settings) -> Iterator[Broken]:

@@ -245,6 +245,9 @@ class ClusterDirectory:
         )
         self._view = view
         self._looked_at = asked
+        if not view.fingerprint:
+            # The store has forgotten whose it is: say so before somebody else does.
+            await self._ask(self._store.introduce, self._fingerprints)
         if view.slot_map is not None and view.slot_map.version > seen:
             self._follow(view.slot_map)
         elif view.map_version < seen:

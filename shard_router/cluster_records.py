@@ -101,6 +101,8 @@ class View:
     steward: Stewardship = field(default_factory=Stewardship)
     hints: Mapping[ShardId, str] = field(default_factory=dict)
     """Shards whose links were reset, with the incarnation that was meant."""
+    fingerprint: str = ""
+    """Of the link secret; "" while nobody has come in."""
 
     def shards(self) -> Iterator[MemberRecord]:
         return (record for record in self.members.values() if record.role == "shard")

@@ -13,10 +13,11 @@ local map = false
 if version ~= tonumber(ARGV[1]) then map = redis.call('HGET', KEYS[2], 'map') end
 return {
   version, map, redis.call('GET', KEYS[3]), redis.call('HGETALL', KEYS[1]),
-  redis.call('HMGET', KEYS[4], 'token', 'holder', 'incarnation'), redis.call('HGETALL', KEYS[5])
+  redis.call('HMGET', KEYS[4], 'token', 'holder', 'incarnation'), redis.call('HGETALL', KEYS[5]),
+  redis.call('GET', KEYS[6])
 }
 """
-"""members, map, plan, steward, hints; the version that the caller has."""
+"""members, map, plan, steward, hints, cluster; the version that the caller has."""
 
 INTRODUCE: Final = """
 local known = redis.call('GET', KEYS[1])

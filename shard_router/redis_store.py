@@ -52,8 +52,8 @@ class RedisStore:
         return self._agreed(_INTRODUCE, [self._cluster], fingerprints)
 
     def look(self, seen_map_version: int) -> View:
-        keys = [self._members, self._map, self._plan, self._steward, self._hints]
-        version, slot_map, plan, members, steward, hints = self._run(_LOOK, keys, [seen_map_version])
+        keys = [self._members, self._map, self._plan, self._steward, self._hints, self._cluster]
+        version, slot_map, plan, members, steward, hints, fingerprint = self._run(_LOOK, keys, [seen_map_version])
         return View(
             map_version=version,
             slot_map=None if slot_map is None else decode_map(slot_map),
@@ -61,6 +61,7 @@ class RedisStore:
             members=dict(_readable_members(members)),
             steward=Stewardship(int(steward[0] or 0), (steward[1] or b"").decode(), (steward[2] or b"").decode()),
             hints={ShardId(shard.decode()): incarnation.decode() for shard, incarnation in _pairs(hints)},
+            fingerprint=(fingerprint or b"").decode(),
         )
 
     def register(self, record: MemberRecord, replacing: str) -> bool:

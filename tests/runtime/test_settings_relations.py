@@ -44,6 +44,13 @@ def test_one_address_is_not_listened_on_twice() -> None:
     assert broken(gateway=GatewaySettings(port=0, admin_port=0)) == []
 
 
+@pytest.mark.parametrize("address", ["nowhere", ":8101", "shard:0", "shard:x"])
+def test_an_address_that_is_advertised_is_one(address: str) -> None:
+    (sentence,) = broken(broker=BrokerSettings(advertise=address))
+    assert repr(address) in sentence
+    assert broken(broker=BrokerSettings(advertise="shard.example:8101")) == []
+
+
 @pytest.mark.parametrize("origin", ["https://example.org", "http://localhost:8000", "https://[::1]:8000", "*"])
 def test_an_origin_is_what_a_browser_sends(origin: str) -> None:
     assert broken(gateway=GatewaySettings(origins=[origin])) == []

@@ -180,6 +180,7 @@ async def test_a_store_that_forgot_everything_gets_it_back(autojump_clock: MockC
     after = play.nodes["a"].directory.slot_map
     assert after.version > before.version
     assert after.owners == before.owners
+    assert play.model.fingerprint
     assert len(play.model.maps_written) == 3
 
 

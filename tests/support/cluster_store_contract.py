@@ -80,6 +80,7 @@ class ClusterStoreContract:
         assert store.introduce(["new", "old"])
         assert store.introduce(["new"])
         assert not store.introduce(["old"])
+        assert store.look(0).fingerprint == "new"
 
     # --- members ----------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ class ClusterStoreClient:
                 members={key: decode_member(data) for key, data in model.members.items()},
                 steward=model.steward,
                 hints=dict(model.hints),
+                fingerprint=model.fingerprint,
             )
 
         return self._do(step)

@@ -119,3 +119,12 @@ def test_a_close_reason_fits_a_control_frame_with_its_code() -> None:
 def test_a_walk_over_all_rooms_by_age_ends_before_the_next() -> None:
     rooms_per_s = limits.SIGNALS_PER_S_MAX * limits.AGE_RETENTIONS_PER_TICK_MAX
     assert limits.ROOMS_LOADED_MAX / rooms_per_s < limits.AGE_RETENTION_INTERVAL_S
+
+
+def test_a_lease_outlives_lost_renewals_and_a_stall_that_goes_unnoticed() -> None:
+    assert limits.LEASE_S >= 3 * limits.LEASE_RENEWAL_S
+    assert limits.MAP_POLL_S < limits.LEASE_RENEWAL_S
+    assert limits.DIRECTORY_RETRY_BASE_S <= limits.MAP_POLL_S
+    # A hint that is looked into must come out before the lease would.
+    assert limits.PROBE_DEADLINE_S < limits.LEASE_S - limits.MAP_POLL_S
+    assert limits.MEMBER_FORGOTTEN_S > 100 * limits.LEASE_S
