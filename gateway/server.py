@@ -56,7 +56,7 @@ class GatewayParts:
     counters: GatewayCounters
     lifecycle: Lifecycle
     accepts_elsewhere_per_s: Callable[[], float | None] = lambda: None
-    """What the other gateways can take in together, as the directory knows it; None when nobody knows."""
+    """What this one may send to the gateways that stay, as the directory knows it; None when nobody knows."""
     listener: Listener | None = None
     """A listener that is there already, in place of one on the settings' address."""
 

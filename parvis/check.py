@@ -1,6 +1,7 @@
 """`parvis check`: would this start?  Looks at everything a start needs, and changes nothing."""
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from parvis.errors import StartError, explain
 from parvis.finding import Finding
 from parvis.options import Config, DataDir, Sets, read_settings
 from parvis.parts import journal_path, open_journal
+from parvis.shares import within_descriptors
 from runtime.lifecycle import ExitCode
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded
@@ -65,6 +67,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _examine_journal(settings, directory)
     yield from examine_cluster(settings)
     yield from _examine_ports(settings, holder)
+    yield _examine_descriptors(settings)
+
+
+def _examine_descriptors(settings: Settings) -> Finding:
+    """A start raises the soft limit itself: the hard one counts."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    asked, allowed = settings.gateway.connections_max, within_descriptors(settings.gateway, hard).connections_max
+    if allowed < asked:
+        sentence = f"a limit of {hard} file descriptors holds gateway.connections_max {asked} to {allowed} a process"
+        return Finding("note", f"{sentence}; raise it (ulimit -Hn, LimitNOFILE=) or use parvis gateway --workers")
+    return Finding("ok", f"a limit of {hard} file descriptors is enough for gateway.connections_max {asked}")
 
 
 def _examine_directory(directory: Path, holder: str | None) -> Iterator[Finding]:

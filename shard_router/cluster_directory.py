@@ -128,11 +128,13 @@ class ClusterDirectory:
     def accepts_elsewhere_per_s(self) -> float | None:
         if self._lease.is_lapsed(trio.current_time()):
             return None
-        return sum(
-            record.report.accepts_per_s
+        others = [
+            record
             for key, record in self._view.members.items()
-            if record.role == "gateway" and key != self._record.key and not record.is_leaving and self._watch.is_alive(key)
-        )
+            if record.role == "gateway" and key != self._record.key and self._watch.is_alive(key)
+        ]
+        leaving = 1 + sum(record.is_leaving for record in others)
+        return sum(record.report.accepts_per_s for record in others if not record.is_leaving) / leaving
 
     def start_leaving(self) -> bool:
         if not self._record.is_leaving:

@@ -57,7 +57,10 @@ class Directory(Protocol):
         """Its link was reset: a hint for whoever decides that a shard is gone."""
 
     def accepts_elsewhere_per_s(self) -> float | None:
-        """Reconnects a second that the other gateways can take in together; None when nobody knows."""
+        """Reconnects a second that a gateway which leaves may send to those that stay; None when nobody knows.
+
+        Who leaves at the same time, as the workers of one gateway do, shares what they can take in.
+        """
 
 
 class StaticDirectory:

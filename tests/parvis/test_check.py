@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import parvis.check
 from parvis.check import examine, settings_lines
 from parvis.data_dir import lock_data_dir
 from parvis.options import read_settings
@@ -17,8 +18,9 @@ from tests.support.parvis_program import parvis_up, run_parvis
 
 
 def settings_for(data_dir: Path, **sections: msgspec.Struct) -> Settings:
-    """Settings that need no port, so that only what a test is about can be wrong."""
-    free = {"api": ApiSettings(port=0), "gateway": GatewaySettings(port=0)}
+    """Settings that need no port and few descriptors, so that only what a test is about can be wrong."""
+    small = GatewaySettings(port=0, connections_max=50, connections_soft_max=50, handshakes_pending_max=5)
+    free = {"api": ApiSettings(port=0), "gateway": small}
     return msgspec.structs.replace(Settings(data_dir=str(data_dir)), **{**free, **sections})
 
 
@@ -78,6 +80,16 @@ def test_a_port_that_is_taken_is_found(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         assert found(settings_for(tmp_path, api=ApiSettings(port=port))) == [("bad", ExitCode.UNAVAILABLE)]
+
+
+def test_a_limit_of_descriptors_that_is_too_low_for_the_connections_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parvis.check.resource, "getrlimit", lambda _: (256, 1024))
+    (low,) = [each for each in examine(Settings()) if "file descriptors" in each.what]
+    assert low.verdict == "note"
+    assert "1024 file descriptors holds gateway.connections_max 15000 to 721 a process" in low.what
+    monkeypatch.setattr(parvis.check.resource, "getrlimit", lambda _: (256, 20_000))
+    (enough,) = [each for each in examine(Settings()) if "file descriptors" in each.what]
+    assert enough.verdict == "ok"
 
 
 def test_settings_are_told_with_where_they_came_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,7 @@ async def test_leaving_a_store_that_is_away_ends_all_the_same(autojump_clock: Mo
     assert shard.said("event='left_without_a_word'") == 1
 
 
-async def test_the_budget_of_others_is_that_of_gateways_that_live_and_stay(autojump_clock: MockClock, play: Play) -> None:
+async def test_the_budget_of_gateways_that_stay_is_shared_by_those_that_leave(autojump_clock: MockClock, play: Play) -> None:
     await play.found_three()
     one = play.nodes["g"]
     assert one.directory.accepts_elsewhere_per_s() == 0
@@ -175,7 +175,7 @@ async def test_the_budget_of_others_is_that_of_gateways_that_live_and_stay(autoj
     assert not play.nodes["h"].directory.start_leaving()
     play.nodes["i"].kill()
     await trio.sleep(3)
-    assert one.directory.accepts_elsewhere_per_s() == 50
+    assert one.directory.accepts_elsewhere_per_s() == 50 / 2
     play.model.is_away = True
     await trio.sleep(LEASE_S + 1)
     assert one.directory.accepts_elsewhere_per_s() is None
