@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from parvis.data_dir import LINK_SECRET_NAME, read_keys
-from parvis.directories import open_store
+from parvis.directory_store import open_store
 from parvis.errors import StartError
 from parvis.finding import Finding
 from parvis.reports import EVERYWHERE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
-from parvis.directories import open_store
+from parvis.directory_store import open_store
 from parvis.errors import StartError
 from runtime.lifecycle import ExitCode
 from runtime.offload import ThreadLane

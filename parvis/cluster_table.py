@@ -34,11 +34,13 @@ def as_tables(outlook: ClusterOutlook) -> Iterator[Table | Text]:
 
 
 def _shards(outlook: ClusterOutlook) -> Table:
-    table = _table("shard", "state", "weight#", "slots#", "aimed#", "map#", "rooms#", "links#", "address", "program")
+    """Fits 80 columns; where a shard does not have what it should, it says ``1002 of 1035``."""
+    table = _table("shard", "state", "weight#", "slots#", "map#", "rooms#", "address", "program")
     for each in outlook.shards:
+        slots = str(each.slots_owned) if each.slots_owned == each.slots_aimed else f"{each.slots_owned} of {each.slots_aimed}"
         table.add_row(
-            each.id, Text(each.state, _COLOURS[each.state]), str(each.weight), str(each.slots_owned), str(each.slots_aimed),
-            str(each.map_version), str(each.rooms), str(each.gateways), each.address, each.program,
+            each.id, Text(each.state, _COLOURS[each.state]), str(each.weight), slots, str(each.map_version), str(each.rooms),
+            each.address, each.program,
         )  # fmt: skip
     return table
 

@@ -87,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except CycloptsError:
         # cyclopts has said what is wrong.
         code = ExitCode.USAGE
+    except KeyboardInterrupt:
+        # Before an event loop hears signals: nothing was begun.
+        code = ExitCode.INTERRUPTED
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # the edge of the process: what is not known is raised again
         code = tell_known(error)
     sys.exit(int(code or 0))

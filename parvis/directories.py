@@ -6,34 +6,21 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 import trio
 
 from parvis import VERSION
+from parvis.directory_store import open_store
 from parvis.errors import StartError
 from parvis.parts import Host
 from parvis.reports import link_address
 from runtime.lifecycle import ExitCode
 from runtime.metrics import DirectoryCounters
 from runtime.offload import ThreadLane
-from runtime.redis_client import RedisClient
-from runtime.schema import Settings
 from runtime.transport import Listener
 from shard_router.cluster_directory import ClusterDirectory, new_member, probe_by
 from shard_router.cluster_records import MemberRecord
-from shard_router.cluster_store import ClusterStore
 from shard_router.directory import Directory, StaticDirectory
-from shard_router.redis_store import RedisStore
-from wire.limits import LEASE_RENEWAL_S, LEASE_S
-
-
-def open_store(settings: Settings) -> ClusterStore:
-    """The cluster's directory in Redis; connects to nothing yet.  Raises `SettingsError`.
-
-    No answer within a renewal is none: what waits longer would make this node look dead.
-    """
-    patience_s = min(settings.redis.timeout_s, LEASE_RENEWAL_S)
-    return RedisStore(RedisClient(msgspec.structs.replace(settings.redis, timeout_s=patience_s)), settings.cluster.name)
+from wire.limits import LEASE_S
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parvis.check_cluster import examine_cluster
-from parvis.directories import open_store
+from parvis.directory_store import open_store
 from parvis.finding import Finding
 from runtime.lifecycle import ExitCode
 from runtime.schema import BrokerSettings, ClusterSettings, RedisSettings, Settings

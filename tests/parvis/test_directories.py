@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from parvis.directories import gateway_directory, open_store
+from parvis.directories import gateway_directory
 from parvis.parts import Host
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.logs import make_logger
-from runtime.schema import ClusterSettings, LogSettings, RedisSettings, Settings
-from runtime.settings import SettingsError
+from runtime.schema import ClusterSettings, LogSettings, Settings
 from shard_router.directory import StaticDirectory
 from tests.support.http import fetch
 from tests.support.parvis_program import Ended, run_parvis
@@ -104,9 +103,3 @@ async def test_a_static_directory_joins_nothing() -> None:
     async with gateway_directory(host) as directory:
         assert isinstance(directory, StaticDirectory)
         assert directory.slot_map.version == 3
-
-
-def test_a_directory_in_redis_needs_an_address_of_redis() -> None:
-    with pytest.raises(SettingsError, match=r"redis\.url"):
-        open_store(Settings())
-    open_store(Settings(redis=RedisSettings(url="redis://127.0.0.1:1"))).close()
