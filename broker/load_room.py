@@ -25,11 +25,12 @@ def room_of(name: RoomName, loaded: LoadedRoom | None, store_id: str) -> Room:
     began = tail[0] if tail and tail[0].kind == EPOCH_KIND else None
     if began is not None:
         room.remember_past([Epoch(began.id)])
-    for row in _latest(loaded.ids):
+    rows = list(_latest(loaded.ids))
+    newer = len(rows) if began is None else _count_since(began, head, rows)
+    for index, row in enumerate(rows, newer - len(rows)):
         # Ids outlive their epoch in the journal.  Those from before the event that began this
         # one belong to the log it names.
-        is_older = began is not None and row.at < began.at
-        room.restore_id(row, Epoch(began.id) if began is not None and is_older else head.epoch)
+        room.restore_id(row, Epoch(began.id) if began is not None and index < 0 else head.epoch)
     return room
 
 
@@ -56,6 +57,20 @@ def arrive(name: RoomName, loaded: LoadedRoom | None, store_id: str, before: Roo
         room = room_of(name, mended(loaded, repair), store_id)
     room.remember_past_of(before)
     return Arrived(room, continued or repair is not None, repair)
+
+
+def _count_since(began: Entry, head: Head, rows: Sequence[IdRow]) -> int:
+    """How many of the newest ids are of the log that `began` begins.
+
+    Time alone does not tell: the last events of the old log may be of the same millisecond.
+    But offsets rise within a log, and its first one has no id.
+    """
+    count, next_offset = 0, head.offset + 1
+    for row in reversed(rows):
+        if row.at < began.at or not began.offset < row.offset < next_offset:
+            break
+        count, next_offset = count + 1, row.offset
+    return count
 
 
 def _latest(rows: Sequence[IdRow]) -> Iterable[IdRow]:

@@ -10,7 +10,6 @@ from broker.hosted import Hosted, LinkId, Phase
 from broker.load_room import Arrived
 from broker.publishing import Publishing
 from broker.record import Entry
-from broker.retention import Retention
 from broker.room import DIVERGED, FORGOTTEN, Room
 from broker.shard_state import ShardState
 from wire.codes import Refusal
@@ -21,13 +20,12 @@ from wire.node_messages import NodeFrame, Range, RangeRead
 class Loading:
     """The reading side of a shard; see the module."""
 
-    __slots__ = ("_feeds", "_publishing", "_retention", "_state")
+    __slots__ = ("_feeds", "_publishing", "_state")
 
-    def __init__(self, state: ShardState, feeds: Feeds, publishing: Publishing, retention: Retention) -> None:
+    def __init__(self, state: ShardState, feeds: Feeds, publishing: Publishing) -> None:
         self._state = state
         self._feeds = feeds
         self._publishing = publishing
-        self._retention = retention
 
     # --- rooms --------------------------------------------------------------------------------
 
@@ -42,7 +40,6 @@ class Loading:
         hosted.room = room
         hosted.phase = Phase.SERVING
         hosted.trimmed_at = room.first_kept - 1
-        self._retention.after_load(room, now_ms)
         if before is not None:
             self._publishing.answer_unanswered(hosted)
             self._come_back(hosted, before, arrived, now_ms)
@@ -60,6 +57,9 @@ class Loading:
                 state.queue(hosted)
             frames = room.tail.frames_after(published.offset)
             self._feeds.spread_frames(hosted, frames, _hidden_since(before, room))
+            if before.is_ending_epoch:
+                # Why it was to end is still so: a gateway has seen what this log does not have.
+                state.end_epoch(hosted, room, FORGOTTEN, now_ms)
             return
         self._feeds.reattach_all(hosted)
         if room.head.epoch == published.epoch or not room.came_from(published.epoch):

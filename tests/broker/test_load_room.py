@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.ids import kept_since_ms
+from broker.ids import KnownId, kept_since_ms
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import CommitVerdict, LoadedRoom
 from broker.load_room import continues, room_of
@@ -116,7 +116,7 @@ def test_any_sequence_of_commands_keeps_the_laws_and_replays_to_the_same_room(se
 @given(steps)
 def test_a_room_read_back_after_its_epoch_ended_shows_the_same_log(sequence: list[object]) -> None:
     play = Play()
-    for step in [*sequence, "commit", "epoch", "commit", (message(99), 1700), "commit"]:
+    for step in [*sequence, "commit", "epoch", "commit", (message(99), 1500), "commit"]:
         if step == "commit":
             play.commit()
         elif step == "epoch":
@@ -128,10 +128,28 @@ def test_a_room_read_back_after_its_epoch_ended_shows_the_same_log(sequence: lis
     loaded = room_of(NAME, load(play.journal), "store")
     assert loaded.head == play.room.head
     assert loaded.tail.frames_after(0) == play.room.tail.frames_after(0)
-    assert {known.row.id for known in map_known(loaded)} == {known.row.id for known in map_known(play.room)}
+    if play.epochs == 1:
+        assert map_known(loaded) == map_known(play.room)
 
 
-def map_known(room: Room) -> list[object]:
+def test_ids_of_the_old_logs_last_millisecond_are_the_old_logs() -> None:
+    # Found by the simulation (seed 49): a retry was answered with the new epoch and the old one's offset.
+    play = Play()
+    for number in range(3):
+        play.handle(message(number), 1500)
+    play.commit()
+    play.end_epoch()
+    play.commit()
+    first = play.room.head.epoch
+    assert {known.epoch for known in map_known(room_of(NAME, load(play.journal), "store"))} == {play.places["ann", "m0"][0]}
+    play.handle(message(3), 1500)
+    play.commit()
+    known = map_known(room_of(NAME, load(play.journal), "store"))
+    assert known == map_known(play.room)
+    assert [each.epoch == first for each in known] == [False, False, False, True]
+
+
+def map_known(room: Room) -> list[KnownId]:
     known = room.state()[-1]
     assert isinstance(known, list)
     return known

@@ -6,15 +6,25 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 import trio
 
+from broker import repair
 from broker.committer import Committer
 from broker.ids import KnownId, MessageIds
-from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
+from broker.journal.protocol import CommitOutcome, CommitVerdict, IdRow, Write
 from broker.journal.verdict import COMMITTED
+from broker.record import Head
+from broker.repair import Repair
+from broker.room import Room
+from broker.store_watch import StoreWatch
+from broker.tail import Tail
+from broker.verdicts import Continuation
 from client.session import Session
 from gateway.feed import Feed
 from gateway.joins import place_reader
@@ -157,3 +167,67 @@ def test_a_timer_that_spins_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "next_deadline", next_deadline)
     found = found_by_some_seed(Plan(faults=()))
     assert any("time stands still" in line for line in found), found
+
+
+# --- planted bugs around a store that forgets ---------------------------------------------------------
+
+
+def test_a_repair_with_another_chain_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def repair_of(published: Head, tail: Tail, id_rows: Mapping[int, IdRow], journal: Head) -> Repair | None:
+        found = repair.repair_of(published, tail, id_rows, journal)
+        if found is not None:
+            events = [msgspec.structs.replace(event, head=replace(event.head, chain=bytes(16))) for event in found.events]
+            found = Repair(journal, events)
+        return found
+
+    monkeypatch.setattr("broker.room.repair_of", repair_of)
+    found = found_by_some_seed(Plan(faults=("fail_over",)))
+    assert any("epochs were ended" in line or "does not have" in line for line in found), found
+
+
+def test_a_repair_that_brings_a_removed_text_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_write(self: Repair, *where: Any) -> Write:
+        return replace(written(self, *where), erasures=())
+
+    written = Repair.take_write
+    monkeypatch.setattr(Repair, "take_write", take_write)
+    found = found_by_some_seed(Plan(faults=("fail_over",), regret_chance=0.8))
+    assert any("back to life" in line for line in found), found
+
+
+def test_a_shard_that_does_not_look_which_store_answers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def has_changed(self: StoreWatch) -> bool:
+        return False
+
+    monkeypatch.setattr(StoreWatch, "has_changed", has_changed)
+    # Everybody falls silent while the store still fails over.
+    found = found_by_some_seed(Plan(faults=("fail_over",), fault_pause_s=2.5, messages=6))
+    assert any("still missing" in line for line in found), found
+
+
+def test_a_shard_that_believes_no_gateway_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def go_on(self: Room, epoch: str, offset: int, chain_prefix: bytes) -> Continuation | None:
+        return continue_from(self, epoch, min(offset, self.head.offset), b"")
+
+    continue_from = Room.continue_from
+    monkeypatch.setattr(Room, "continue_from", go_on)
+    found = found_by_some_seed(Plan(faults=("fail_over_and_crash",)))
+    assert any("was not told" in line or "two writers" in line or "stuck" in line for line in found), found
+
+
+def test_a_fenced_shard_that_gives_up_what_the_store_forgot_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def claim_back(self: Committer, slots: set[Slot]) -> None:
+        self._do(self._shard.on_slots_lost(slots))
+
+    monkeypatch.setattr(Committer, "_claim_back", claim_back)
+    found = found_by_some_seed(Plan(faults=("fail_over", "journal"), fault_pause_s=0.7))
+    assert any("stuck" in line or "still missing" in line for line in found), found
+
+
+def test_some_worlds_forget_what_nobody_knows_and_some_what_somebody_knows() -> None:
+    reports = [simulate(seed, Plan(faults=("fail_over", "fail_over_and_crash"))) for seed in range(6)]
+    assert not any(report.violations for report in reports), [describe(report) for report in reports if report.violations]
+    lines = [line for report in reports for line in report.lines]
+    assert any("epoch_ended" in line for line in lines)
+    assert any("forgotten_events_written_again" in line for line in lines)
+    assert any("event=heads_doubted" in line for line in lines)

@@ -28,6 +28,8 @@ from runtime.transport import Listener, Network
 from shard_router.directory import StaticDirectory
 from shard_router.link_opener import dial
 from shard_router.router import ShardRouter
+from shard_router.slots import slot_of
+from wire.names import RoomName
 
 SECRETS = (b"a secret that all nodes of a test share",)
 GUEST_KEY = bytes(range(32))
@@ -141,6 +143,10 @@ class Cluster:
 
     def _directory(self) -> StaticDirectory:
         return _directory_of(tuple((shard, f"{self._host}:{port}") for shard, port in self.shard_ports.items()), self.map_version)
+
+    def owner_of(self, room: str) -> str:
+        """Which shard speaks for a room."""
+        return self._directory().slot_map.owner_of(slot_of(RoomName(room)))
 
     async def start_shard(self, shard: str, *, journal: Journal | None = None) -> ShardNode:
         """Start one shard of `shard_ports`, and wait until it serves."""

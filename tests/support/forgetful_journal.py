@@ -57,6 +57,11 @@ class ForgetfulJournal:
     def changes(self) -> int:
         return len(self._changes)
 
+    @property
+    def contents(self) -> MemoryJournal:
+        """What it holds, whatever phase it is in: for judges."""
+        return self._store
+
     def refuse(self, why: str, until_s: float, *, reads: bool) -> None:
         """Until then nothing is done: READONLY and OOM refuse what changes something, LOADING and a dead server everything."""
         self._refusal, self._refuses_until_s, self._refuses_reads = why, until_s, reads
@@ -148,11 +153,10 @@ class ForgetfulJournal:
         with self._asked(changes=False) as store:
             return store.read(room, epoch, after, limit)
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
         with self._asked(changes=True) as store:
-            first_kept = store.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms)
-            self._replicate(lambda replica: replica.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms))
-            return first_kept
+            store.retain(room, keep_after, ids_before_ms, ids_min)
+            self._replicate(lambda replica: replica.retain(room, keep_after, ids_before_ms, ids_min))
 
     def idle(self) -> None:
         """Nothing to tidy."""

@@ -6,7 +6,7 @@ finds: lost, duplicate, reordered, unannounced gap, two writers, delivered thoug
 It is itself tested on planted bugs (tests/whole/test_history.py).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from client.updates import Update
@@ -40,8 +40,12 @@ class Witness:
     room: str
     entries: list[Seen | Place] = field(default_factory=list)
     acked: dict[str, Ack] = field(default_factory=dict)
+    acked_after: dict[str, int] = field(default_factory=dict)
+    """How many entries there were when a message was acknowledged."""
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
+    removals: list[tuple[Ack, Ack]] = field(default_factory=list)
+    """Messages that were removed again: how the message was acknowledged, and how its removal was."""
     _epoch: str = ""
 
     def saw(self, update: Update) -> None:
@@ -65,6 +69,7 @@ class Witness:
         match outcome:
             case Ack():
                 self.acked[message_id] = outcome
+                self.acked_after[message_id] = len(self.entries)
             case Refused():
                 self.refused.add(message_id)
             case Unknown():
@@ -77,29 +82,56 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One event of the log, as the journal has it at the end."""
+    """One event of the log, as the journal has it at the end; one that was removed has no id any more."""
 
     epoch: str
     offset: int
     id: str
+    removed: bool = False
 
 
-def violations(witnesses: Iterable[Witness], log: Sequence[Kept]) -> list[str]:
-    """Everything that breaks a promise, in words; empty when all were kept."""
+# Stands for the id of what was removed.
+ANY_ID = "*"
+
+
+def violations(
+    witnesses: Iterable[Witness], log: Sequence[Kept], forgotten: Collection[tuple[str, int]] = frozenset()
+) -> list[str]:
+    """Everything that breaks a promise, in words; empty when all were kept.
+
+    `forgotten` are places (epoch, offset) that the store lost when nobody alive knew them any more.  What was
+    acknowledged there may be gone, and the place may be used again, but whoever knew of it must have been
+    told to start over.
+    """
     witnesses = list(witnesses)
     found = _log_violations(log)
-    by_place = {(kept.epoch, kept.offset): kept.id for kept in log}
+    by_place = {(kept.epoch, kept.offset): ANY_ID if kept.removed else kept.id for kept in log}
     ids = {kept.id for kept in log}
     for witness in witnesses:
         found += _order_violations(witness)
-        for seen in witness.events:
-            kept_id = by_place.get((seen.epoch, seen.offset))
-            if kept_id is None:
+        for index, seen in enumerate(witness.entries):
+            if isinstance(seen, Place):
+                continue
+            place = (seen.epoch, seen.offset)
+            kept_id = by_place.get(place)
+            if kept_id in (seen.id, ANY_ID):
+                continue
+            if place in forgotten:
+                if not _was_told(witness, place, index):
+                    found.append(f"{witness.name}: saw {seen.offset} of {seen.epoch}, which is forgotten, and was not told")
+            elif kept_id is None:
                 found.append(f"{witness.name}: saw offset {seen.offset} of {seen.epoch}, which the log does not have")
-            elif kept_id != seen.id:
+            else:
                 found.append(f"two writers: offset {seen.offset} of {seen.epoch} is {kept_id} and, for {witness.name}, {seen.id}")
-        found += _publish_violations(witness, ids, by_place)
+        found += _publish_violations(witness, ids, by_place, forgotten)
+        found += _removal_violations(witness, by_place, forgotten)
     return found
+
+
+def _was_told(witness: Witness, place: tuple[str, int], since: int) -> bool:
+    """Whether a client that knew of `place` was told, after so many of its entries, to start over elsewhere or before it."""
+    resets = [entry for entry in witness.entries[since:] if isinstance(entry, Place) and not entry.continues]
+    return any(entry.epoch != place[0] or entry.offset < place[1] for entry in resets)
 
 
 def _log_violations(log: Sequence[Kept]) -> list[str]:
@@ -137,11 +169,29 @@ def _order_violations(witness: Witness) -> list[str]:
     return found
 
 
-def _publish_violations(witness: Witness, ids: set[str], by_place: dict[tuple[str, int], str]) -> list[str]:
+def _removal_violations(
+    witness: Witness, by_place: Mapping[tuple[str, int], str], forgotten: Collection[tuple[str, int]]
+) -> list[str]:
+    found = []
+    for message, removal in witness.removals:
+        place = (message.epoch, message.offset)
+        is_forgotten = place in forgotten or (removal.epoch, removal.offset) in forgotten
+        # A removal names an offset only: in another epoch it was about something else.
+        if message.epoch == removal.epoch and by_place.get(place) != ANY_ID and not is_forgotten:
+            found.append(f"back to life: {message.id} at {message.offset} of {message.epoch} was removed")
+    return found
+
+
+def _publish_violations(
+    witness: Witness, ids: set[str], by_place: Mapping[tuple[str, int], str], forgotten: Collection[tuple[str, int]]
+) -> list[str]:
     found = []
     for message_id, ack in witness.acked.items():
-        kept_id = by_place.get((ack.epoch, ack.offset))
-        if kept_id != message_id:
+        place = (ack.epoch, ack.offset)
+        kept_id = by_place.get(place)
+        if kept_id not in (message_id, ANY_ID) and not (
+            place in forgotten and _was_told(witness, place, witness.acked_after[message_id])
+        ):
             found.append(f"lost: {message_id} was acknowledged at {ack.offset} of {ack.epoch}, where the log has {kept_id}")
     found += [f"{message_id} was refused and is in the log" for message_id in sorted(witness.refused & ids)]
     return found

@@ -47,6 +47,17 @@ class Person:
                 return outcome
             await trio.sleep(max(retry_ms, 50) / 1000)
 
+    async def take_back(self, said: Ack, removal_id: str) -> None:
+        """Remove one's own message; a no, as when it is not there any more, is taken as it is."""
+        while True:
+            outcome = await self.client.delete(self.room, said.offset, removal_id)
+            if isinstance(outcome, Ack):
+                self.witness.removals.append((said, outcome))
+                return
+            if isinstance(outcome, Refused) and not outcome.temporary:
+                return
+            await trio.sleep(max(outcome.retry_after_ms, 50) / 1000)
+
     @property
     def texts(self) -> list[str]:
         return [update.text for update in self.updates if isinstance(update, Event)]

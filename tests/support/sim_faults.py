@@ -1,8 +1,8 @@
 """What goes wrong in a simulation, and when: one seeded task that breaks things and lets them heal.
 
 Faults are the world's: links that are cut, stalled, pulled or refused, processes that die or
-drain and come back, a journal that fails or is slow.  Out of scope, so never simulated: both
-gateways away at once, and a journal that forgets what it acknowledged.
+drain and come back, a journal that fails, is slow, or fails over to a replica that had not got
+everything.  Out of scope, so never simulated: both gateways away at once.
 """
 
 import math
@@ -13,10 +13,13 @@ from typing import Protocol
 
 import trio
 
+from broker.journal.protocol import Unavailable
 from tests.support.cluster import Cluster, GatewayNode, ShardNode
 from tests.support.faulty_journal import Call, Fault, FaultyJournal
+from tests.support.forgetful_journal import ForgetfulJournal
 from tests.support.sim_chronicle import Chronicle
 from tests.support.sim_lane import LanePace, SimLane
+from tests.support.sim_memory import SharedMemory
 from tests.support.sim_network import SimNetwork
 
 _CALLS: tuple[Call, ...] = ("commit", "commit", "commit", "claim", "load", "read")
@@ -28,6 +31,8 @@ class World(Protocol):
 
     network: SimNetwork
     journal: FaultyJournal
+    store: ForgetfulJournal
+    memory: SharedMemory
     pace: LanePace
     cluster: Cluster
     chronicle: Chronicle
@@ -36,6 +41,9 @@ class World(Protocol):
 
     def lanes_of(self, node: str) -> list[SimLane]:
         """The lanes of a shard that runs; they are the caller's from here on."""
+
+    def store_died(self) -> None:
+        """Every connection to the store is lost, with what was under way on it."""
 
 
 class Nemesis:
@@ -68,6 +76,7 @@ class Nemesis:
     def heal(self) -> None:
         self._world.network.heal()
         self._world.journal.heal()
+        self._world.store.heal()
         self._world.pace.slow_until = 0.0
         self._world.chronicle.write("fault", "all heals")
 
@@ -169,6 +178,7 @@ class Nemesis:
 
     async def _replace(self, name: str, away_s: float, stop: "Stop", start: Callable[[str], Awaitable[object]]) -> None:
         cluster = self._world.cluster
+        self._world.memory.dies(name)
         node: ShardNode | GatewayNode = cluster.shards[name] if name in cluster.shards else cluster.gateways[name]
         await stop(name, node)
         self._count(name, node)
@@ -206,7 +216,16 @@ class Nemesis:
             lane.node_died()
 
     async def _start_shard(self, name: str) -> None:
-        await self._world.cluster.start_shard(name)
+        """As a supervisor does: a shard that finds no store when it starts is started again."""
+        while True:
+            try:
+                await self._world.cluster.start_shard(name)
+            except Unavailable:
+                for lane in self._world.lanes_of(name):
+                    lane.node_died()
+                await trio.sleep(0.5)
+            else:
+                return
 
     async def _start_gateway(self, name: str) -> None:
         await self._world.cluster.start_gateway(name, port=self._world.gateway_ports[name])
@@ -235,6 +254,26 @@ class Nemesis:
         pace.slow_until = trio.current_time() + rng.uniform(1.0, 4.0)
         return f"up to {pace.slow_s} s twice a job, until {pace.slow_until:.3f}"
 
+    def fail_over(self) -> str:
+        """The replica takes over with what it has; for a while it may refuse writes, or everything."""
+        world, rng = self._world, self._rng
+        lost = world.store.fail_over()
+        world.store_died()
+        world.memory.forgot(lost)
+        phase, reads = rng.choice((("", False), ("READONLY", False), ("OOM", False), ("LOADING", True), ("gone", True)))
+        away_s = rng.uniform(0.05, 3.0) if phase else 0.0
+        world.store.refuse(phase, trio.current_time() + away_s, reads=reads)
+        world.store.lag_s = rng.choice(LAGS_S)
+        events = sum(len(write.entries) for write in lost)
+        return f"forgets {events} events; {phase or 'there'} for {away_s:.3f}, then {world.store.lag_s} s behind"
+
+    def fail_over_and_crash(self) -> str:
+        """A machine with a shard and the store's primary on it is gone."""
+        return f"{self._stop_shard(self._crash)}, and the store {self.fail_over()}"
+
+
+# How far a replica is behind: nothing, or so much that what a few people say at once is forgotten.
+LAGS_S = (0.0, 0.02, 0.5, 3.0, 3.0)
 
 Stop = Callable[[str, ShardNode | GatewayNode], Awaitable[None]]
 Cause = Callable[[Nemesis], str]
@@ -253,4 +292,6 @@ KINDS: dict[str, Cause] = {
     "drain_gateway": Nemesis.drain_gateway,
     "journal": Nemesis.journal,
     "slow_store": Nemesis.slow_store,
+    "fail_over": Nemesis.fail_over,
+    "fail_over_and_crash": Nemesis.fail_over_and_crash,
 }

@@ -3,7 +3,8 @@
 As in runtime/offload.py a job belongs to the lane: a deadline or a cancelled waiter ends the
 waiting, and the effect comes all the same.  A node that dies takes its waiters along; what was
 under way is then with the store, and a coin says of each job, in order, whether it still
-happens: so a late write can land after another owner has claimed.
+happens: so a late write can land after another owner has claimed.  A store that dies takes
+what is under way along, whoever asked.
 """
 
 from collections import deque
@@ -15,6 +16,7 @@ from typing import TypeVar, cast
 import outcome
 import trio
 
+from broker.journal.protocol import Unavailable
 from runtime.offload import OffloadTimeout
 
 # How late a job of a dead node may still reach the store: later than its successor's claim.
@@ -70,6 +72,12 @@ class SimLane:
             job.is_lost = True
         self._asked.unpark()
 
+    def store_died(self) -> None:
+        """The connection to the store is gone: what is under way is not done any more, or its answer may be lost."""
+        if self._jobs:
+            for job in list(self._jobs) if self._is_dead else [self._jobs[0]]:
+                job.break_off(answer_lost=self._rng.random() < 0.5)
+
     async def run(self) -> None:
         """Do the jobs, one after another; ends after the last one of a node that died."""
         while self._jobs or not self._is_dead:
@@ -107,6 +115,14 @@ class _Job:
     def take_effect(self) -> None:
         if not self.is_lost:
             self._outcome = outcome.capture(self._call)
+
+    def break_off(self, *, answer_lost: bool) -> None:
+        """What did not take effect never will; what did may be answered all the same."""
+        if self._outcome is None:
+            self.is_lost = True
+        elif not answer_lost:
+            return
+        self._outcome = outcome.Error(Unavailable("the connection was lost"))
 
     def answer(self) -> None:
         if self._task is not None and self._outcome is not None:

@@ -16,22 +16,24 @@ from random import Random
 import trio
 import trio.testing
 
-from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import LoadedRoom
+from broker.room import Room
 from client.updates import Stopped
 from runtime.offload import Offload
 from runtime.schema import GatewaySettings
 from tests.support.cluster import Cluster
 from tests.support.faulty_journal import FaultyJournal
+from tests.support.forgetful_journal import ForgetfulJournal
 from tests.support.history import Kept, Place, violations
 from tests.support.people import Person, epochs_of, person
 from tests.support.sim_chronicle import Chronicle, TracedWitness
-from tests.support.sim_faults import KINDS, Nemesis
+from tests.support.sim_faults import KINDS, LAGS_S, Nemesis
 from tests.support.sim_lane import LanePace, SimLane
+from tests.support.sim_memory import SharedMemory
 from tests.support.sim_network import SimNetwork
 from tests.support.sim_stream import dialer
 from wire.client_codec import Form
-from wire.client_messages import Joined, Skipped
+from wire.client_messages import Ack, Joined, Skipped
 from wire.limits import OUTBOX_BEHIND_BYTES_MAX
 from wire.names import Epoch, RoomName
 
@@ -43,6 +45,9 @@ GATEWAY_PORTS = {"gateway-1": 8001, "gateway-2": 8002}
 HOST = "127.0.0.1"
 # Stopping and starting nodes is over by then, after the last fault: no step of it waits longer than a drain or a job.
 NODES_RETURN_S = 60.0
+# So long after the last fault every shard has found out that the store is another one, and what it has forgotten:
+# a second to look, up to a deadline for a job under way, and claims that are tried again every two seconds.
+FOUND_OUT_S = 15.0
 # The most that ten seeds took in one moment is 186.
 STEPS_AT_ONCE_MAX = 50_000
 # More than everybody can say, twice over.
@@ -63,6 +68,8 @@ class Plan:
     speak_pause_s: float = 1.5
     wander_chance: float = 0.1
     """How often somebody leaves the room for a while before they speak."""
+    regret_chance: float = 0.15
+    """How often somebody removes again what they said."""
     patience_s: float = 180.0
     """So long after the last fault everything must have got through.  A client finds out that its
     cable was pulled after 35 s, at the latest; a publish then waits 30 s for an answer."""
@@ -126,12 +133,17 @@ class _Simulation:
         self._plan = plan
         self.chronicle = Chronicle()
         self.network = SimNetwork(self._rng("network"))
-        self.store = MemoryJournal(f"store of seed {seed}")
+        # In every third world an acknowledgement waits for the replica, and nothing acknowledged is ever lost.
+        wait_replicas = int(self._rng("store").random() < 1 / 3)
+        self.store = ForgetfulJournal(f"store of seed {seed}", clock=self._time, wait_replicas=wait_replicas)
+        self.store.lag_s = self._rng("store").choice(LAGS_S)
+        self.memory = SharedMemory(self.store, self._owner_of, self._room_at)
         self.journal = FaultyJournal(self.store, self._rng("journal"))
         self.pace = LanePace()
         self.gateway_ports = GATEWAY_PORTS
         self.people = NAMES
         self._lanes: dict[str, SimLane] = {}
+        self._all_lanes: list[SimLane] = []
         self._lane_rng = self._rng("lanes")
         self._here: list[Person] = []
         self._simulated_s = 0.0
@@ -181,6 +193,9 @@ class _Simulation:
                 for somebody in self._here:
                     acting.start_soon(self._speak, somebody, healed)
                 await nemesis.run(plan.faults_s)
+                await trio.sleep(FOUND_OUT_S)
+                for missing in self.memory.still_missing():
+                    self.chronicle.problem(missing)
                 healed.set()
                 acting.cancel_scope.deadline = trio.current_time() + plan.patience_s
             with trio.move_on_after(plan.patience_s):
@@ -212,11 +227,33 @@ class _Simulation:
     def _lane(self, name: str) -> Offload:
         lane = SimLane(name, self._lane_rng, self.pace)
         self._lanes[name] = lane
+        self._all_lanes.append(lane)
         self._world.start_soon(lane.run)
         return lane
 
     def lanes_of(self, node: str) -> list[SimLane]:
         return [self._lanes.pop(name) for name in list(self._lanes) if name.rpartition("-")[0] == node]
+
+    def store_died(self) -> None:
+        for lane in self._all_lanes:
+            lane.store_died()
+
+    def _time(self) -> float:
+        """The world's time; before and after it, none passes."""
+        try:
+            return trio.current_time()
+        except RuntimeError:
+            return 0.0
+
+    def _owner_of(self, room: str) -> str:
+        return self.cluster.owner_of(room)
+
+    def _room_at(self, node: str, name: str) -> Room | None:
+        """A room as a shard has it that lives."""
+        if self._nemesis is None or node in self._nemesis.away:
+            return None
+        server = self.cluster.shards[node].server
+        return server.shard.room_before(RoomName(name)) if server is not None else None
 
     # --- people -------------------------------------------------------------------------------------
 
@@ -253,6 +290,10 @@ class _Simulation:
             text = f"{number} " + "la" * rng.randint(0, 200)
             outcome = await somebody.say(text, message_id)
             self.chronicle.write(somebody.name, outcome)
+            if isinstance(outcome, Ack) and rng.random() < self._plan.regret_chance:
+                await trio.sleep(rng.expovariate(1 / self._plan.speak_pause_s))
+                await somebody.take_back(outcome, f"{message_id}-gone")
+                self.chronicle.write(somebody.name, f"took {message_id} back")
 
     def _messages_of(self, somebody: Person) -> list[str]:
         return [f"{somebody.name}-{number}" for number in range(self._plan.messages)]
@@ -264,7 +305,7 @@ class _Simulation:
             await trio.sleep(0.1)
 
     def _room(self, name: str) -> LoadedRoom | None:
-        return self.store.load(RoomName(name), 1, 1, 0, 0)
+        return self.store.contents.load(RoomName(name), 1, 1, 0, 0)
 
     def _lag_of(self, somebody: Person) -> str:
         """What somebody has not seen of their room; "" when they have all."""
@@ -282,17 +323,20 @@ class _Simulation:
             loaded = self._room(room)
             epochs = list(dict.fromkeys([*epochs_of(people), *([loaded.head.epoch] if loaded else [])]))
             log = [
-                Kept(epoch, entry.offset, entry.id)
+                Kept(epoch, entry.offset, entry.id, bool(entry.removed))
                 for epoch in epochs
-                for entry in self.store.read(RoomName(room), Epoch(epoch), 0, ENTRIES_MAX)
+                for entry in self.store.contents.read(RoomName(room), Epoch(epoch), 0, ENTRIES_MAX)
             ]
-            found += violations([somebody.witness for somebody in people], log)
-        for somebody in self._here:
-            found += self._unkept_to(somebody)
+            forgotten = self.memory.forgotten.get(room, {})
+            found += violations([somebody.witness for somebody in people], log, forgotten)
+            for somebody in people:
+                found += self._unkept_to(somebody, may_start_over=bool(forgotten))
+        if self.chronicle.epochs_ended and not self.memory.forgotten:
+            found.append(f"{self.chronicle.epochs_ended} epochs were ended, though somebody alive knew all that was forgotten")
         return found
 
-    def _unkept_to(self, somebody: Person) -> Iterator[str]:
-        """What must not happen to anybody where nothing is forgotten and everything heals."""
+    def _unkept_to(self, somebody: Person, *, may_start_over: bool) -> Iterator[str]:
+        """What must not happen to anybody where everything heals; who `may_start_over` was in a room that lost something."""
         witness, name = somebody.witness, somebody.name
         for message_id in self._messages_of(somebody):
             if message_id in witness.refused:
@@ -302,7 +346,7 @@ class _Simulation:
         if lag := self._lag_of(somebody):
             yield f"stuck: {name} has seen {lag}"
         places = [entry for entry in witness.entries if isinstance(entry, Place)]
-        if sum(not place.continues for place in places) > 1:
+        if sum(not place.continues for place in places) > 1 and not may_start_over:
             yield f"{name} was told to start over: {places}"
         for update in somebody.updates:
             if isinstance(update, Skipped | Stopped):

@@ -63,3 +63,30 @@ def test_a_lost_a_doubled_and_a_refused_message_are_named() -> None:
 
 def test_a_log_with_a_hole_is_named() -> None:
     assert any("jumps" in line for line in violations([], [Kept("e", 1, "a"), Kept("e", 3, "b")]))
+
+
+def test_what_was_forgotten_may_be_gone_or_another_for_those_who_were_told_and_for_nobody_else() -> None:
+    log = [*LOG[:3], Kept("e", 4, "other"), Kept("f", 1, "n1")]
+    told = witness(joined(0), *(event(offset) for offset in range(1, 6)))
+    told.published("m5", Ack(1, ROOM, "m5", "e", 5, 0))
+    told.saw(Reset(ROOM, "f", 0))
+    told.saw(event(1, "n1"))
+    forgotten = {("e", 4), ("e", 5)}
+    assert violations([told], log, forgotten) == []
+    assert len(violations([told], log)) == 3
+    untold = witness(joined(0), *(event(offset) for offset in range(1, 6)))
+    untold.published("m5", Ack(1, ROOM, "m5", "e", 5, 0))
+    found = violations([untold], log, forgotten)
+    assert [line for line in found if "was not told" in line] != []
+    assert any("lost: m5" in line for line in found)
+
+
+def test_a_removed_message_must_stay_removed() -> None:
+    it = witness(joined(0), event(1), event(2))
+    said, gone = Ack(1, ROOM, "m2", "e", 2, 0), Ack(2, ROOM, "m2-gone", "e", 3, 0)
+    it.published("m2", said)
+    it.removals.append((said, gone))
+    removed = [LOG[0], Kept("e", 2, "", removed=True), Kept("e", 3, "m2-gone")]
+    assert violations([it], removed) == []
+    assert any("back to life: m2" in line for line in violations([it], LOG))
+    assert violations([it], LOG, {("e", 3)}) == [], "the removal itself is forgotten"
