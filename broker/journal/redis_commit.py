@@ -32,6 +32,12 @@ def commit_group(
 
 
 def _call(client: RedisClient, keys: Keys, write: Write) -> Call:
+    named, arguments = parts_of(client, keys, write)
+    return call_of(COMMIT, named, *arguments)
+
+
+def parts_of(client: RedisClient, keys: Keys, write: Write) -> tuple[tuple[str, ...], list[bytes | str | int]]:
+    """The keys and arguments of one write, as redis_scripts.COMMIT takes them; asks for what is to be erased."""
     entries, slot, room, head = write.entries, write.slot, write.room, write.head
     tombstones: list[bytes | int] = []
     if write.erasures:
@@ -47,7 +53,7 @@ def _call(client: RedisClient, keys: Keys, write: Write) -> Call:
     named = (
         keys.slot(slot), keys.room(slot, room), keys.log(slot, room, head.epoch), keys.ids(slot, room), keys.ends(slot, room),
     )  # fmt: skip
-    return call_of(COMMIT, named, *arguments)
+    return named, arguments
 
 
 def _tombstones(client: RedisClient, keys: Keys, write: Write) -> list[bytes | int]:

@@ -4,12 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from runtime.redis_connection import RedisAway, RedisConnection, ReplyError, code_of, pack, password_of, shown
 from runtime.redis_url import parse_redis_url
 from runtime.schema import RedisSettings
 from tests.support.redis_proxy import Answer, Cut, RedisProxy, Silence, redis_proxy
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer, free_port, redis_program, redis_server
 
 
 def connect(settings: RedisSettings) -> RedisConnection:
@@ -127,3 +128,26 @@ def test_a_password_file_that_holds_none_is_told(tmp_path: Path, text: str | Non
 
 def test_addresses_are_shown_as_people_write_them() -> None:
     assert [shown(("a", 1)), shown(("::1", 2))] == ["a:1", "[::1]:2"]
+
+
+def test_tls_is_checked_against_the_systems_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    tls_port = free_port()
+    options = (
+        "--tls-port", str(tls_port), "--tls-cert-file", str(tmp_path / "server.pem"), "--tls-key-file",
+        str(tmp_path / "server.pem"), "--tls-ca-cert-file", str(tmp_path / "ca.pem"), "--tls-auth-clients", "no",
+    )  # fmt: skip
+    with redis_server(tmp_path / "redis", *options, program=redis_program()):
+        settings = RedisSettings(url=f"rediss://127.0.0.1:{tls_port}/0")
+        with pytest.raises(RedisAway, match="certificate verify failed"):
+            connect(settings)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        connection = connect(settings)
+        # Session tickets that come after the handshake are no answer that nobody asked for.
+        assert connection.call("PING") == b"PONG"
+        assert not connection.is_stale()
+        assert connection.exchange([("ECHO", "x" * 200_000), ("PING",)]) == [b"x" * 200_000, b"PONG"]
+        connection.close()

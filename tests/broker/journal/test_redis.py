@@ -1,6 +1,7 @@
 """The Redis journal on real servers: the contract on each kind of store, and what the world does to it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from runtime.schema import RedisSettings
 from tests.support.journal_contract import JournalContract, loaded
 from tests.support.journal_writes import RoomWriter
 from tests.support.redis_proxy import Answer, Cut, Silence, redis_proxy
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, redis_cluster, wait_until
 from wire.names import Slot, Term
 
 OpenRedis = Callable[..., RedisJournal]
@@ -200,6 +201,30 @@ def test_a_store_that_lost_everything_is_given_back_whose_it_is(server: RedisSer
     again = RedisJournal(server.settings, cluster="test", new_store_id="another")
     assert (again.store_id, again.newest_map_version()) == (journal.store_id, 3)
     again.close()
+
+
+def test_a_primary_of_a_cluster_that_dies_is_followed_to_its_replica(tmp_path: Path, open_redis: OpenRedis) -> None:
+    with redis_cluster(tmp_path, replicas=True) as nodes:
+        journal = open_redis(nodes.settings, wait_replicas=1)
+        writer = started(journal)
+        # What comes after has no replica of its own.
+        alone = open_redis(nodes.settings)
+        run = alone.store_run()
+        nodes.owner_of(nodes.nodes[0].ask("CLUSTER", "KEYSLOT", "{test/7}")).kill()
+        with pytest.raises(Unavailable):
+            alone.commit([writer.write("away")])
+        wait_until("the slot is claimed again", lambda: _claimed(alone, writer))
+        assert loaded(alone, writer.room).head == writer.head
+        assert writer.commit(alone, "two").verdict is COMMITTED
+        assert alone.store_run() != run
+
+
+def _claimed(journal: Journal, writer: RoomWriter) -> bool:
+    try:
+        writer.term = journal.claim([Slot(7)], 1, "shard-1")[Slot(7)]
+    except Unavailable:
+        return False
+    return True
 
 
 def test_a_wrong_password_is_told_with_the_setting_at_fault(server: RedisServer, open_redis: OpenRedis) -> None:
