@@ -8,7 +8,7 @@ from broker.journal.redis_store import ServerFacts, examine, look_at_store, refu
 from parvis.finding import Finding
 from runtime.lifecycle import ExitCode
 from runtime.redis_client import RedisClient
-from runtime.redis_connection import RedisAway, ReplyError
+from runtime.redis_connection import RedisAway, ReplyError, code_of
 from runtime.schema import Settings
 
 
@@ -27,6 +27,9 @@ def examine_redis(settings: Settings) -> Iterator[Finding]:
     except JournalCorrupt as error:
         yield Finding("bad", str(error), ExitCode.DATA)
     except ReplyError as error:
+        if code_of(error) != "WRONGTYPE":
+            yield Finding("bad", f"Redis {client.place} refuses: {error}", ExitCode.UNAVAILABLE)
+            return
         what = f"Redis {client.place} holds no journal of parvis under {settings.cluster.name}: {error}"
         yield Finding("bad", what, ExitCode.DATA)
     else:

@@ -107,6 +107,12 @@ class RedisClient:
                 replies = connection.exchange(commands)
                 first = replies[0]
                 code = code_of(first) if isinstance(first, ReplyError) else ""
+                if code == "ASK":
+                    # The slot is on its way to another node, which takes each command after ASKING.
+                    asking = [each for command in commands for each in (("ASKING",), command)]
+                    replies = self.connection(asked_address(first)).exchange(asking)[1::2]
+                    first = replies[0]
+                    code = code_of(first) if isinstance(first, ReplyError) else ""
                 if code in ELSEWHERE and attempts_left:
                     self.look_again(connection)
                     continue
@@ -274,6 +280,12 @@ def facts_of(connection: RedisConnection, *sections: str) -> dict[str, str]:
         raise RedisAway(f"Redis {connection.name}: {reply}")
     lines = (line.partition(":") for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
     return {name: value for name, _, value in lines}
+
+
+def asked_address(error: ReplyError) -> Address:
+    """The node that an ASK or MOVED names: ``ASK 3999 10.0.0.5:6381``."""
+    host, _, port = str(error).split(" ")[2].rpartition(":")
+    return host, int(port)
 
 
 def is_new_enough(version: str) -> bool:

@@ -23,7 +23,7 @@ from broker.journal.redis_scripts import CLAIM, COMMIT, RAISE_MAP
 from broker.journal.redis_store import FORMAT_VERSION, ServerFacts, examine, open_store, refuse_unfit
 from broker.record import Entry
 from runtime.redis_client import RedisClient
-from runtime.redis_connection import RedisAway, ReplyError
+from runtime.redis_connection import RedisAway, ReplyError, code_of
 from runtime.schema import RedisSettings
 from shard_router.slots import slot_of
 from wire.names import Epoch, RoomName, Slot, Term
@@ -72,6 +72,8 @@ class RedisJournal:
             return open_store(self._lane, self._keys, new_store_id)
         except ReplyError as error:
             key = self._keys.journal
+            if code_of(error) != "WRONGTYPE":
+                raise
             raise JournalCorrupt(f"{key} in Redis {self._lane.place} is not a journal of parvis: {error}") from error
 
     @property

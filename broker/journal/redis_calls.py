@@ -7,20 +7,18 @@ that it does not know the script.  Calls of one group never share keys that they
 their order does not matter.
 """
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from runtime.redis_client import ELSEWHERE, NOT_DONE, RedisClient, Script
+from runtime.redis_client import ELSEWHERE, NOT_DONE, RedisClient, Script, asked_address
 from runtime.redis_connection import RedisAway, RedisConnection, Reply, ReplyError, code_of, pack
 from runtime.redis_url import Address
 
 # A slot that moves answers MOVED once, and a second time when its news has not reached every node.
 ATTEMPTS: Final = 4
-_ASKED: Final = re.compile(r"ASK \d+ (.*):(\d+)\Z")
 _ASKING: Final = pack("ASKING")
 
 
@@ -155,9 +153,8 @@ class _Round:
                     connection.call("SCRIPT", "LOAD", script.text)
             self._again.append(index)
         elif code in ELSEWHERE:
-            asked = _ASKED.match(str(error))
-            if asked:
-                self._asked[index] = (asked[1], int(asked[2]))
+            if code == "ASK":
+                self._asked[index] = asked_address(error)
             elif code == "READONLY":
                 self._client.look_again(connection)
             self._again.append(index)

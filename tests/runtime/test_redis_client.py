@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.redis_client import RedisClient, Script, is_new_enough, place_of
+from runtime.redis_client import RedisClient, Script, asked_address, is_new_enough, place_of
 from runtime.redis_connection import RedisAway, ReplyError
 from runtime.schema import RedisSettings
 from runtime.settings import SettingsError
@@ -138,6 +138,25 @@ def test_a_slot_that_moves_is_followed(nodes: RedisCluster) -> None:
     assert client.call("moving", "GET", "moving") == b"v"
     assert client.address_of("moving")[1] == target.port
     client.close()
+
+
+def test_a_slot_on_its_way_is_asked_for_at_its_new_home(nodes: RedisCluster) -> None:
+    client = RedisClient(nodes.settings)
+    slot = nodes.nodes[0].ask("CLUSTER", "KEYSLOT", "on-its-way")
+    client.call("on-its-way", "SET", "on-its-way", "v")
+    source = nodes.owner_of(slot)
+    target = next(node for node in nodes.nodes if node is not source)
+    with nodes.moving(slot, source, target):
+        source.ask("MIGRATE", "127.0.0.1", target.port, "on-its-way", 0, 5000)
+        assert client.pipeline("on-its-way", [("GET", "on-its-way"), ("APPEND", "on-its-way", "w")]) == [b"v", 2]
+        assert client.address_of("on-its-way")[1] == source.port
+    assert client.call("on-its-way", "GET", "on-its-way") == b"vw"
+    client.close()
+
+
+def test_the_node_that_an_error_names_is_read() -> None:
+    assert asked_address(ReplyError("ASK 3999 ::1:6381")) == ("::1", 6381)
+    assert asked_address(ReplyError("MOVED 3999 redis.example.org:6381")) == ("redis.example.org", 6381)
 
 
 def test_a_server_that_is_no_cluster_is_told(server: RedisServer) -> None:

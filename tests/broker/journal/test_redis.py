@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from broker.journal.protocol import CommitVerdict, Journal, JournalCorrupt, StaleMap, Unavailable
+from broker.journal.protocol import CommitVerdict, Erasure, Journal, JournalCorrupt, StaleMap, Unavailable
 from broker.journal.redis import RedisJournal
 from runtime.schema import RedisSettings
 from tests.support.journal_contract import JournalContract, loaded
-from tests.support.journal_writes import RoomWriter
+from tests.support.journal_writes import START_MS, RoomWriter
 from tests.support.redis_proxy import Answer, Cut, Silence, redis_proxy
 from tests.support.redis_server import RedisServer, redis_cluster, wait_until
+from tests.support.tree import ROOT
 from wire.names import Slot, Term
 
 OpenRedis = Callable[..., RedisJournal]
@@ -225,6 +226,26 @@ def _claimed(journal: Journal, writer: RoomWriter) -> bool:
     except Unavailable:
         return False
     return True
+
+
+def test_a_user_with_the_rights_of_the_documents_is_enough(
+    server: RedisServer, open_redis: OpenRedis, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "redis.md").read_text()
+    line = next(each for each in page.splitlines() if each.startswith("ACL SETUSER"))
+    server.ask(*line.replace("{chat", "{test").split(" "))
+    (tmp_path / "password").write_text("secret\n")
+    settings = RedisSettings(url=server.url, username="parvis", password_file=str(tmp_path / "password"))
+    journal = open_redis(settings)
+    writer = started(journal)
+    writer.commit(journal, "two", erasures=[Erasure(1, "why")])
+    writer.commit(journal, "begun", new_epoch="epoch-b")
+    journal.retain(writer.room, 1, 0, 0, START_MS + 1)
+    assert loaded(journal, writer.room).head == writer.head
+    assert journal.read(writer.room, writer.head.epoch, 0, 10) == []
+    assert (journal.store_run(), journal.newest_map_version()) == (journal.store_run(), 1)
+    with pytest.raises(Unavailable, match="NOPERM"):
+        RedisJournal(settings, cluster="another", new_store_id="store")
 
 
 def test_a_wrong_password_is_told_with_the_setting_at_fault(server: RedisServer, open_redis: OpenRedis) -> None:
