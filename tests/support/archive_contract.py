@@ -98,7 +98,9 @@ class Life:
                     self._epochs += 1
                     new_epoch = f"epoch-{self._epochs}"
                 case "retain":
-                    journal.retain(writer.room, rng.randint(0, offset), START_MS + rng.randint(0, 400), rng.randint(1, 30))
+                    ids_before_ms, entries_before_ms = (START_MS + rng.randint(0, 400) for _ in range(2))
+                    keep_after, by_age = rng.choice(((rng.randint(0, offset), 0), (0, entries_before_ms)))
+                    journal.retain(writer.room, keep_after, ids_before_ms, rng.randint(1, 30), by_age)
             assert writer.commit(journal, *texts, erasures=erasures, new_epoch=new_epoch).verdict is COMMITTED
 
     def shown(self, journal: Journal) -> dict[RoomName, Shown]:
