@@ -18,7 +18,7 @@ import msgspec
 from broker.journal.codec import DECODE_ERRORS
 from broker.journal.protocol import CommitOutcome, LoadedRoom, StaleMap, Unavailable, Write
 from broker.journal.sqlite_commit import commit_group
-from broker.journal.sqlite_file import Synchronous, code_of, connect, open_file, unavailable
+from broker.journal.sqlite_file import NOTHING_WRITTEN, Synchronous, code_of, connect, open_file, unavailable
 from broker.journal.sqlite_retain import retain_room
 from broker.journal.sqlite_rooms import load_room, read_entries
 from broker.record import Entry
@@ -152,7 +152,7 @@ class SqliteJournal:
         """One transaction of the lane: all of it or nothing, and `Unavailable` when the world is at fault."""
         with self._lane_lock:
             connection: sqlite3.Connection | None = None
-            doing = "nothing was written"
+            doing = NOTHING_WRITTEN
             try:
                 connection = self._open_lane()
                 self._begin(connection)
@@ -162,7 +162,8 @@ class SqliteJournal:
             except sqlite3.DatabaseError as error:
                 raise unavailable(self._path, error, doing) from error
             except DECODE_ERRORS as error:
-                raise Unavailable(f"journal {self._path}: a stored row is damaged: {error}; nothing was written") from error
+                sentence = f"journal {self._path}: a stored row is damaged: {error}; {NOTHING_WRITTEN}"
+                raise Unavailable(sentence, nothing_done=True) from error
             finally:
                 if connection is not None and connection.in_transaction:
                     self._roll_back(connection)

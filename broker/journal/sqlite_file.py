@@ -23,6 +23,9 @@ from broker.journal.protocol import JournalCorrupt, Unavailable
 
 Synchronous = Literal["full", "normal"]
 
+NOTHING_WRITTEN: Final = "nothing was written"
+"""The consequence of whatever ends a transaction before its COMMIT."""
+
 FORMAT_VERSION: Final = 1
 APPLICATION_ID: Final = 0x70727673  # "prvs", at byte 68 of the file: how file(1) and we know it
 # "prvu": a file that is being filled from elsewhere.  An older program does not know it, and leaves it alone, too.
@@ -91,7 +94,7 @@ def unavailable(path: Path, error: sqlite3.DatabaseError, consequence: str) -> U
     """The world's fault as a sentence; a fault of ours is raised again as it is."""
     if not is_worlds_fault(error):
         raise error
-    return Unavailable(f"journal {path}: {cause_of(error)}; {consequence}")
+    return Unavailable(f"journal {path}: {cause_of(error)}; {consequence}", nothing_done=consequence == NOTHING_WRITTEN)
 
 
 def open_file(

@@ -63,8 +63,9 @@ def test_a_locked_file_is_unavailable_and_nothing_was_written(journal: SqliteJou
     writer.commit(journal, "one")
     with foreign(path) as shell:
         shell.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Unavailable, match=rf"{path}: database is locked \(SQLITE_BUSY\); nothing was written"):
+        with pytest.raises(Unavailable, match=rf"{path}: database is locked \(SQLITE_BUSY\); nothing was written") as away:
             writer.commit(journal, "two")
+        assert away.value.nothing_done
         with pytest.raises(Unavailable):
             journal.claim([Slot(7)], 1, "shard-1")
         assert loaded(journal, writer.room).head == writer.head, "reads wait for no writer"
@@ -76,8 +77,9 @@ def test_a_full_file_system_is_unavailable_and_heals(journal: SqliteJournal, pat
     writer = RoomWriter()
     writer.commit(journal, "one")
     unknown = "the commit itself failed, so what was written is unknown"
-    with files_no_larger_than(200_000), pytest.raises(Unavailable, match=unknown):
+    with files_no_larger_than(200_000), pytest.raises(Unavailable, match=unknown) as away:
         writer.commit(journal, "x" * 300_000)
+    assert not away.value.nothing_done
     assert loaded(journal, writer.room).head == writer.head
     assert writer.commit(journal, "after").verdict is CommitVerdict.COMMITTED
     journal.close()
