@@ -121,8 +121,8 @@ export function converse(urls, room, who, view, kept) {
       view.reset(reason);
       settle();
     },
+    // Nothing to see: the old connection serves until the new one is in the room.
     goaway({ retry_after_ms }) {
-      view.state("moving", "This server is leaving. Moving to another …");
       if (!joining) wait(retry_after_ms);
     },
     hide: ({ offset }) => view.hide(offset),

@@ -19,6 +19,13 @@ from tests.support.talk import ROOM, read_lines, say
 
 on_a_thread = trio.to_thread.run_sync
 
+WATCH_STATE = """
+window.states = [];
+const state = document.getElementById("state");
+const changes = new MutationObserver(() => window.states.push(state.textContent));
+changes.observe(state, { childList: true, characterData: true, subtree: true });
+"""
+
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Window, Window]]:
@@ -78,6 +85,7 @@ async def test_a_rolling_restart_of_the_gateways_is_not_noticed(tmp_path: Path, 
     async with parvis_up(tmp_path / "data", "--gateways", "2") as up:
         for person, name in ((amelie, "Amélie"), (bertrand, "Bertrand")):
             await on_a_thread(person.enter, f"http://127.0.0.1:{up.page_port}/", name, ROOM)
+            await on_a_thread(person.driver.execute_script, WATCH_STATE)
         lines = ["one"]
         await on_a_thread(amelie.say, "one")
         await on_a_thread(bertrand.wait_lines, lines)
@@ -90,6 +98,7 @@ async def test_a_rolling_restart_of_the_gateways_is_not_noticed(tmp_path: Path, 
         for person in windows:
             await on_a_thread(person.wait_lines, lines)
             assert await on_a_thread(person.remarks) == []
+            assert set(await on_a_thread(person.driver.execute_script, "return window.states")) <= {"Connected"}
 
 
 async def test_a_line_can_be_edited_and_removed_by_its_author(tmp_path: Path, windows: tuple[Window, Window]) -> None:
