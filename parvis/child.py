@@ -1,8 +1,10 @@
 """One process of a parvis that runs as several: started, watched, started again, and asked to leave.
 
 A child says ``ready PORT ADMIN_PORT`` on its standard output once it serves.  Its standard input is a
-pipe that nobody writes to: when it ends, the parent is gone, and the child drains.  Children
-stand in a session of their own, so that Ctrl-C reaches the parent alone and they leave in order.
+pipe that nobody writes to: when it ends, the child drains, whether the parent has asked it to leave or
+is gone.  Children stand in a session of their own, so that Ctrl-C reaches the parent alone and they leave
+in order.  A supervisor that sends SIGTERM to all of a service's processes, as systemd does, only makes
+them begin together: the parent adds no second signal, which would end them at once.
 """
 
 import subprocess
@@ -49,6 +51,7 @@ class Child:
     admin_port: int = 0
     is_up: bool = False
     restarts: int = 0
+    last_exit_code: int | None = None
 
     async def run(self, leave: trio.Event, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep it running until `leave`; reports its port when it serves for the first time.
@@ -90,7 +93,7 @@ class Child:
                 if await self._wait_ready(process):
                     self.is_up = True
                     task_status.started(self.port)
-                code = await process.wait()
+                self.last_exit_code = code = await process.wait()
                 nursery.cancel_scope.cancel()
             return code
         finally:
@@ -117,9 +120,10 @@ class Child:
         return True
 
     async def _ask_to_leave(self, process: trio.Process, leave: trio.Event) -> None:
-        """SIGTERM when it is time, SIGKILL when it does not go."""
+        """The end of its standard input when it is time, SIGKILL when it does not go."""
         await leave.wait()
-        process.terminate()
+        assert process.stdin is not None, "the child was started with a pipe"
+        await process.stdin.aclose()
         await trio.sleep(self.drain_deadline_s + LEAVE_SLACK_S)
         self.log.error("process_killed", process=self.name, after_s=self.drain_deadline_s + LEAVE_SLACK_S)
         process.kill()

@@ -35,7 +35,7 @@ async def around_role(
     async with trio.open_nursery() as nursery:
         admin = await start_admin(nursery, host, admin_host, admin_port, more_reasons, metrics=metrics, refresh=refresh)
         if supervised:
-            nursery.start_soon(_drain_when_orphaned, host.lifecycle)
+            nursery.start_soon(_drain_with_parent, host.lifecycle)
         yield admin
         nursery.cancel_scope.cancel()
 
@@ -48,9 +48,9 @@ def say_ready(host: Host, port: int, admin_port: int, supervised: bool) -> None:
         print(READY_WORD, port, admin_port, flush=True)
 
 
-async def _drain_when_orphaned(lifecycle: Lifecycle) -> None:
-    """The parent holds the other end of standard input and writes nothing: its end is the parent's."""
+async def _drain_with_parent(lifecycle: Lifecycle) -> None:
+    """The parent holds the other end of standard input and writes nothing: it ends when we are to leave, or with the parent."""
     async with trio.lowlevel.FdStream(sys.stdin.fileno()) as from_parent:
         while await from_parent.receive_some(1):
             continue
-    lifecycle.start_drain("the process that started this one is gone")
+    lifecycle.start_drain("the process that started this one asks for it, or is gone")

@@ -39,4 +39,4 @@ async def test_a_supervised_one_says_its_ports_and_drains_when_its_parent_is_gon
             assert not host.lifecycle.is_draining
             os.close(there)
             await host.lifecycle.wait_drain()
-    assert host.lifecycle.drain_reason == "the process that started this one is gone"
+    assert host.lifecycle.drain_reason == "the process that started this one asks for it, or is gone"

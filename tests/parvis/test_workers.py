@@ -167,7 +167,9 @@ async def test_who_waits_in_the_queue_of_a_killed_worker_is_served_by_its_succes
             await stream.aclose()
 
 
-async def test_a_drain_is_not_ready_first_then_sends_everyone_away_and_ends_with_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whom", ["the parent", "everybody"])
+async def test_a_drain_is_not_ready_first_then_sends_everyone_away_and_ends_with_0(tmp_path: Path, whom: str) -> None:
+    """A supervisor may signal the parent alone, or, as systemd does, all processes of the service."""
     patience = ["--set", "gateway.drain_notice_s=1", "--set", "gateway.drain_deadline_s=1"]
     async with running(tmp_path, *patience) as gateway, trio.open_nursery() as nursery:
         ends: list[object] = []
@@ -190,7 +192,11 @@ async def test_a_drain_is_not_ready_first_then_sends_everyone_away_and_ends_with
         for number in range(6):
             await nursery.start(client, number)
         nursery.start_soon(knock)
+        workers = gateway.workers().values()
         gateway.signal(signal.SIGTERM)
+        if whom == "everybody":
+            for worker in workers:
+                worker.terminate()
         with trio.fail_after(10):
             while await gateway.is_ready():
                 await trio.sleep(0.01)
