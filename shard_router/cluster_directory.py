@@ -210,9 +210,10 @@ class ClusterDirectory:
         """Renew if it is time, tell of suspects, look, and do what there is to do."""
         if trio.current_time() >= self._renew_at:
             await self._renew()
-        while self._suspects:
-            shard, incarnation = self._suspects.popitem()
+        for shard, incarnation in list(self._suspects.items()):
             await self._ask(self._store.hint, shard, incarnation)
+            if self._suspects.get(shard) == incarnation:
+                del self._suspects[shard]
         await self._look()
         if self._duty is None:
             return

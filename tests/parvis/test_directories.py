@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from parvis.directories import gateway_directory
+from parvis.directory_store import open_store
 from parvis.parts import Host
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.logs import make_logger
 from runtime.schema import ClusterSettings, LogSettings, Settings
+from shard_router.cluster_store import ClusterStore
 from shard_router.directory import StaticDirectory
 from tests.support.http import fetch
-from tests.support.parvis_program import Ended, run_parvis
+from tests.support.parvis_program import START_DEADLINE_S, Ended, run_parvis
 from tests.support.parvis_roles import Roles
 from tests.support.redis_server import RedisServer, redis_server
+from wire.limits import LEASE_RENEWAL_S, LEASE_S
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,16 @@ def roles(server: RedisServer, tmp_path: Path) -> Iterator[Roles]:
 
 
 def in_redis(server: RedisServer) -> list[str]:
-    return ["--set", "cluster.directory=redis", "--set", f"redis.url={server.url}"]
+    """A shard that is late, because the machine is busy, gets its share all the same."""
+    return ["--set", "cluster.directory=redis", "--set", f"redis.url={server.url}", "--set", "broker.weight=100"]
+
+
+async def map_of(store: ClusterStore, *shards: str) -> int:
+    """The version of the map, once it is of these."""
+    with trio.fail_after(START_DEADLINE_S):
+        while (slot_map := store.look(0).slot_map) is None or slot_map.shards != shards:
+            await trio.sleep(0.02)
+    return slot_map.version
 
 
 async def talk(port: int) -> Ended:
@@ -46,16 +59,21 @@ async def test_a_cluster_lives_through_the_death_of_a_shard_and_ends_in_order(ro
         roles.start("broker", name)
     roles.start("gateway", "gateway-1")
     await roles.ready("shard-1", "shard-2", "gateway-1")
+    store = open_store(Settings(redis=server.settings))
+    await map_of(store, "shard-1", "shard-2")
     said = await talk(roles.port_of("gateway-1"))
     assert said.code == 0, said.err
     roles.processes["shard-1"].kill()
-    await roles.said("gateway-1", r'"event": "slot_map".*"map_version": 2')
+    left = await map_of(store, "shard-2")
+    await roles.said("gateway-1", rf'"event": "slot_map".*"map_version": {left}')
     said = await talk(roles.port_of("gateway-1"))
     assert said.code == 0, said.err
     assert said.out.count("hello") == 2
 
     roles.start("broker", "shard-1")
     await roles.said("shard-1", '"event": "ready"', times=2)
+    await map_of(store, "shard-1", "shard-2")
+    store.close()
     stranger = await run_parvis("broker", *roles.words("broker", "shard-2"))
     assert stranger.code == ExitCode.BUSY
     assert "the shard shard-2 is running already at 127.0.0.1:" in stranger.err
@@ -70,6 +88,36 @@ async def test_a_cluster_lives_through_the_death_of_a_shard_and_ends_in_order(ro
         assert await roles.processes[name].wait() == 0, roles.log(name)
     assert server.ask("HLEN", "{parvis}:members") == 0
     assert re.search(r'"event": "slots_moved_out".*"slots_left": 0', roles.log("shard-1"))
+
+
+async def test_a_shard_that_slept_and_a_store_that_froze_are_back_by_themselves(roles: Roles, server: RedisServer) -> None:
+    names = ("shard-1", "shard-2")
+    for name in names:
+        roles.start("broker", name)
+    await roles.ready(*names)
+    store = open_store(Settings(redis=server.settings))
+    whole = await map_of(store, *names)
+    steward = store.look(0).steward.holder.partition(":")[2]
+    other = next(name for name in names if name != steward)
+    roles.processes[steward].send_signal(signal.SIGSTOP)
+    without = await map_of(store, other)
+    assert without > whole
+    assert store.look(0).steward.holder == f"shard:{other}"
+    roles.processes[steward].send_signal(signal.SIGCONT)
+    again = await map_of(store, *names)
+    assert again > without
+    await roles.said(steward, '"event": "lease_renewed"')
+
+    server.freeze()
+    for name in names:
+        await roles.said(name, '"event": "lease_lapsed"', times=2 if name == steward else 1)
+    server.thaw()
+    for name in names:
+        await roles.said(name, '"event": "lease_renewed"', times=2 if name == steward else 1)
+    # Nothing is to happen: so long a wrong judgement would take.
+    await trio.sleep(LEASE_S + LEASE_RENEWAL_S)
+    assert store.look(0).map_version == again
+    store.close()
 
 
 async def test_a_process_that_waits_for_a_map_can_be_ended(roles: Roles) -> None:

@@ -45,6 +45,18 @@ async def test_a_hint_that_is_confirmed_replaces_a_dead_shard_within_half_a_seco
     assert play.model.hints == {}
 
 
+async def test_a_hint_that_could_not_be_told_is_told_when_the_store_is_back(autojump_clock: MockClock, play: Play) -> None:
+    await play.found_three()
+    play.model.is_away = True
+    play.nodes["b"].kill()
+    play.nodes["g"].directory.suspect(B)
+    await trio.sleep(1)
+    play.model.is_away = False
+    took = await play.agreed("a", "c")
+    # After a stall all shards must be seen to live before any is judged: a renewal more than otherwise.
+    assert took <= LEASE_RENEWAL_S + 3 * MAP_POLL_S
+
+
 async def test_a_hint_about_a_shard_that_lives_changes_nothing_and_is_forgotten(autojump_clock: MockClock, play: Play) -> None:
     await play.found_three()
     for shard in (A, B, C):
