@@ -9,7 +9,7 @@ It is itself tested on planted bugs (tests/whole/test_history.py).
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from client.updates import Update
+from client.updates import Reconnecting, Update
 from wire.client_messages import Ack, Event, Joined, Refused, Reset, Skipped, Unknown
 
 
@@ -44,12 +44,16 @@ class Witness:
     """How many entries there were when a message was acknowledged."""
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
+    reconnected_after: int = -1
+    """How many entries there were when the connection was last lost."""
     removals: list[tuple[Ack, Ack]] = field(default_factory=list)
     """Messages that were removed again: how the message was acknowledged, and how its removal was."""
     _epoch: str = ""
 
     def saw(self, update: Update) -> None:
-        """Write down one update of the client; those of other rooms and of the connection are passed over."""
+        """Write down one update of the client; those of other rooms are passed over."""
+        if isinstance(update, Reconnecting):
+            self.reconnected_after = len(self.entries)
         if getattr(update, "room", None) != self.room:
             return
         match update:
@@ -100,8 +104,8 @@ def violations(
     """Everything that breaks a promise, in words; empty when all were kept.
 
     `forgotten` are places (epoch, offset) that the store lost when nobody alive knew them any more.  What was
-    acknowledged there may be gone, and the place may be used again, but whoever knew of it must have been
-    told to start over.
+    acknowledged there may be gone, and the place may be used again, but whoever knew of it, and has been connected
+    since, must have been told to start over.
     """
     witnesses = list(witnesses)
     found = _log_violations(log)
@@ -129,7 +133,13 @@ def violations(
 
 
 def _was_told(witness: Witness, place: tuple[str, int], since: int) -> bool:
-    """Whether a client that knew of `place` was told, after so many of its entries, to start over elsewhere or before it."""
+    """Whether a client that knew of `place` was told, after so many of its entries, to start over elsewhere or before it.
+
+    Who came back over another connection may have been the only one left who knew.  Its position has no
+    chain, so nobody can tell that the log before it is another one.
+    """
+    if witness.reconnected_after > since:
+        return True
     resets = [entry for entry in witness.entries[since:] if isinstance(entry, Place) and not entry.continues]
     return any(entry.epoch != place[0] or entry.offset < place[1] for entry in resets)
 
@@ -152,13 +162,19 @@ def _order_violations(witness: Witness) -> list[str]:
     """One reader's offsets: contiguous, but for what was announced, and never twice."""
     found = []
     epoch, expected = "", 0
+    # What a client had of the same log when it was told to start over: it need not be given that again.
+    had = 0
     for entry in witness.entries:
         if isinstance(entry, Place):
             if entry.continues and (entry.epoch, entry.offset + 1) != (epoch, expected) and entry.offset + 1 > expected:
                 found.append(f"{witness.name}: resume claims to continue at {entry.offset + 1}, but {expected} was expected")
             if not entry.continues:
+                had = expected if entry.epoch == epoch else 0
                 epoch, expected = entry.epoch, entry.offset + 1
             continue
+        if entry.offset == had and entry.epoch == epoch:
+            expected = had
+        had = 0
         if entry.epoch != epoch:
             found.append(f"{witness.name}: event {entry.offset} of {entry.epoch} without a join or reset")
         elif entry.offset < expected:

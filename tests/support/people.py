@@ -107,5 +107,7 @@ def log_of(journal: Journal, room: str, epochs: Sequence[str]) -> list[Kept]:
 
 
 def epochs_of(people: Sequence[Person]) -> list[str]:
-    """Every epoch anybody saw, in order of first sight."""
-    return list(dict.fromkeys(entry.epoch for somebody in people for entry in somebody.witness.entries))
+    """Every epoch anybody saw, in order of first sight, or had something acknowledged in."""
+    witnesses = [somebody.witness for somebody in people]
+    seen = [entry.epoch for witness in witnesses for entry in witness.entries]
+    return list(dict.fromkeys([*seen, *(ack.epoch for witness in witnesses for ack in witness.acked.values())]))

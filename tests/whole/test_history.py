@@ -2,6 +2,7 @@
 
 import pytest
 
+from client.updates import Reconnecting
 from tests.support.history import Kept, Witness, violations
 from wire.client_messages import Ack, Event, Joined, Refused, Reset, Skipped, Unknown
 
@@ -35,11 +36,18 @@ def test_a_whole_history_with_a_resume_a_skip_and_a_reset_is_clean() -> None:
     assert violations([it], [*LOG, Kept("f", 1, "n1")]) == []
 
 
+def test_who_starts_over_in_a_log_it_knows_may_go_on_where_it_was_or_be_given_it_again() -> None:
+    went_on = witness(joined(0), event(1), event(2), joined(0), event(3))
+    again = witness(joined(0), event(1), event(2), joined(0), event(1), event(2), event(3))
+    assert violations([went_on, again], LOG) == []
+
+
 @pytest.mark.parametrize(
     ("updates", "word"),
     [
         ((joined(0), event(1), event(3)), "unannounced gap"),
         ((joined(0), event(1), event(1)), "again"),
+        ((joined(0), event(1), joined(0), event(3)), "unannounced gap"),
         ((joined(0), event(2), event(1)), "again, or out of order"),
         ((joined(0), event(1, "other")), "two writers"),
         ((joined(0), event(1), joined(3, recovered=True)), "claims to continue"),
@@ -79,6 +87,13 @@ def test_what_was_forgotten_may_be_gone_or_another_for_those_who_were_told_and_f
     found = violations([untold], log, forgotten)
     assert [line for line in found if "was not told" in line] != []
     assert any("lost: m5" in line for line in found)
+
+
+def test_who_came_back_over_another_connection_may_have_been_the_only_one_who_knew() -> None:
+    it = witness(joined(0), *(event(offset) for offset in range(1, 6)), Reconnecting(0.1, 1006, ""), joined(5, recovered=True))
+    log = [*LOG[:4], Kept("e", 5, "other")]
+    assert violations([it], log, {("e", 5)}) == []
+    assert violations([it], log) != []
 
 
 def test_a_removed_message_must_stay_removed() -> None:
