@@ -9,7 +9,7 @@ slots have been claimed again.
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Final
@@ -33,6 +33,7 @@ from wire.limits import (
     FENCES_MAX,
     FENCES_WITHIN_S,
     JOURNAL_IDLE_AFTER_S,
+    MEND_BEFORE_MOVE_S,
     MESSAGE_IDS_PER_ROOM_MIN,
 )
 from wire.names import ShardId, Slot, Term
@@ -219,6 +220,7 @@ class Committer:
         self._next_map = None
         mine = slot_map.slots_of(self._owner)
         began = trio.current_time()
+        await self._mend_before_leaving(mine)
         gained, effects = self._shard.follow(mine, slot_map.version)
         self._do(effects)
         if gained:
@@ -234,6 +236,22 @@ class Committer:
             "map_followed", map_version=slot_map.version, slots=len(mine), claimed=len(gained),
             took_s=round(trio.current_time() - began, 3),
         )  # fmt: skip
+
+    async def _mend_before_leaving(self, mine: Collection[Slot]) -> None:
+        """What the store has forgotten of slots that are lost is known here and nowhere else: it is written again first.
+
+        Not for longer than MEND_BEFORE_MOVE_S: the new owner waits, and who has seen more tells it.
+        """
+        if not self._shard.speaks_beyond(mine):
+            return
+        self._watch.look_soon()
+        await self._watch_store()
+        deadline = trio.current_time() + MEND_BEFORE_MOVE_S
+        while self._shard.owes_the_journal(mine) and trio.current_time() < deadline:
+            writes = self._shard.take_group()
+            if not writes:
+                return
+            await self._commit(writes)
 
     async def _claim_or_lose(self, slots: set[Slot]) -> Mapping[Slot, Term] | None:
         """Claim slots of ours once more; None, and they are released, when a newer map may have given them away."""

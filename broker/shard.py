@@ -7,7 +7,7 @@ server does that and comes back with the results.  Clocks are arguments: `now_s`
 back, `now_ms` is the wall's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from broker.effects import Effect, Read
 from broker.feeds import Feeds
@@ -264,6 +264,17 @@ class Shard:
     def doubt_heads(self) -> int:
         """The journal may have forgotten something: verify every loaded room's head; answers how many that are."""
         return self._publishing.doubt(self._state.terms)
+
+    def speaks_beyond(self, slots: Collection[Slot]) -> bool:
+        """Whether rooms are here that lie in none of these slots."""
+        here = set(slots)
+        return any(hosted.slot not in here for hosted in self._state.rooms.values())
+
+    def owes_the_journal(self, slots: Collection[Slot]) -> bool:
+        """Whether a room that lies in none of these slots is in doubt, or is being written again."""
+        here = set(slots)
+        rooms = self._state.rooms.values()
+        return any(hosted.slot not in here and (hosted.doubted or hosted.repair is not None) for hosted in rooms)
 
     def on_load_failed(self, room: RoomName) -> list[Effect]:
         self._loading.on_load_failed(room)

@@ -159,6 +159,9 @@ JOURNAL_IDLE_AFTER_S = 1.0
 # So often the store is asked whether it is still the one it was: rooms that nobody writes to are told
 # within about so long that it has forgotten their last events.
 STORE_LOOK_INTERVAL_S = 1.0
+# So long a slot that moves away is held to write again what the store has forgotten of it: ten groups of
+# doubted heads and what they bring up; without a failover just before it is one look at the store.
+MEND_BEFORE_MOVE_S = 0.2
 
 # --- reconnecting ------------------------------------------------------------------------------------
 RECONNECT_BASE_S = 0.5

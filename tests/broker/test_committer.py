@@ -266,6 +266,20 @@ async def test_a_newer_map_is_followed_between_two_groups() -> None:
         assert server.shard.slots_owned == 0
 
 
+async def test_what_the_store_forgot_of_a_slot_is_written_again_before_the_slot_moves() -> None:
+    directory, journal = ChangingDirectory(map_of(1, "shard-1")), ForgetfulJournal("store")
+    async with trio.open_nursery() as nursery, running_shard(parts_of(journal, directory=directory)) as server:
+        gateway = await connect(nursery, server)
+        keep = journal.changes
+        gateway.say(Attach(ROOM, 1), message(1), message(2))
+        epoch = (await gateway.expect(Attached)).epoch
+        await gateway.expect(Committed, lambda answer: answer.request == 2)
+        journal.fail_over(keep)
+        directory.change(map_of(2, "shard-2"))
+        await gateway.expect(Moved)
+        assert [entry.id for entry in journal.read(RoomName(ROOM), Epoch(epoch), 0, 10)] == ["m1", "m2"]
+
+
 async def test_a_slot_is_lost_and_won_while_the_journal_is_away() -> None:
     directory = ChangingDirectory(map_of(1, "shard-1", "shard-2"))
     journal = FaultyJournal(MemoryJournal("store"), Random(1))

@@ -1,6 +1,7 @@
 """What every journal promises: one suite, run on each engine by a subclass that says how to open it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -274,6 +275,16 @@ class JournalContract:
         assert [(e.removed, e.body) for e in loaded(journal, writer.room).tail] == [
             ("author", b""), ("author", b""), ("", b"the removal"),
         ]
+
+    def test_a_write_may_add_what_was_removed_before_it_was_forgotten(self, journal: Journal) -> None:
+        writer = RoomWriter()
+        writer.commit(journal, "one")
+        write = writer.write("SECRET", "the removal", erasures=[Erasure(1, "author"), Erasure(2, "author")])
+        tombstone = write.entries[0].erased("author")
+        assert journal.commit([replace(write, entries=[tombstone, write.entries[1]])])[0].verdict is COMMITTED
+        room = loaded(journal, writer.room)
+        assert ([e.removed for e in room.tail], room.tail[1]) == (["author", "author", ""], tombstone)
+        assert [row.offset for row in room.ids] == [1, 2, 3]
 
     def test_an_erasure_of_what_is_gone_or_erased_already_changes_nothing(self, journal: Journal) -> None:
         writer = RoomWriter()
