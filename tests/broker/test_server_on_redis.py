@@ -12,7 +12,7 @@ from broker.server import ShardServer
 from runtime.offload import ThreadLane
 from runtime.schema import RedisSettings
 from tests.support.redis_server import RedisServer, redis_sentinels, redis_server
-from tests.support.shard_driver import ROOM, message
+from tests.support.shard_driver import ROOM, delete, message
 from tests.support.shard_links import GatewayEnd, connect, parts_of, running_shard
 from wire.names import Epoch, RoomName
 from wire.node_messages import Attach, Attached, CommandRefused, Committed, Range, RangeRead
@@ -140,6 +140,24 @@ async def test_a_redis_that_comes_back_empty_is_given_again_what_memory_has(tmp_
             assert (again.epoch, again.offset) == (first.epoch, 6)
             assert [e.offset for e in journal.read(RoomName(ROOM), Epoch(first.epoch), 0, 10)] == [1, 2, 3, 4, 5, 6]
             assert (await publish_until_taken(gateway, 3)).duplicate
+
+
+async def test_a_redis_that_falls_back_to_an_older_copy_of_itself_has_all_again_though_nobody_writes(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        async with shard_on(server.settings) as (_, gateway, journal):
+            epoch = Epoch((await publish_until_taken(gateway, 1)).epoch)
+            server.ask("SAVE")
+            await publish_until_taken(gateway, 2)
+            gateway.say(delete(3, 1))
+            await gateway.expect(Committed, lambda answer: answer.request == 3)
+            server.kill()
+            server.start()
+            with trio.fail_after(PATIENCE_S):
+                while len(entries := await trio.to_thread.run_sync(journal.read, RoomName(ROOM), epoch, 0, 10)) < 3:
+                    await trio.sleep(0.05)
+            assert [entry.removed for entry in entries] == ["author", "", ""], "the removal of an older text as well"
+            assert (await publish_until_taken(gateway, 4)).offset == 4
+            assert (await publish_until_taken(gateway, 2)).duplicate
 
 
 async def test_a_full_redis_refuses_publishes_until_there_is_room(server: RedisServer) -> None:
