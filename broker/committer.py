@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -40,6 +40,9 @@ from wire.names import ShardId, Slot, Term
 
 # What leaves open whether a job of the journal took effect.
 UNKNOWN_OUTCOME: Final = (Unavailable, OffloadTimeout)
+
+
+T = TypeVar("T")
 
 
 class Committer:
@@ -315,18 +318,22 @@ class Committer:
 
     async def _retain_one(self) -> None:
         effect = self._retains.popleft()
-        await self._upkeep(
+        first_kept = await self._upkeep(
             partial(
-                self._journal.retain, effect.room, effect.keep_after, effect.ids_before_ms, MESSAGE_IDS_PER_ROOM_MIN
+                self._journal.retain, effect.room, effect.keep_after, effect.ids_before_ms, MESSAGE_IDS_PER_ROOM_MIN,
+                effect.entries_before_ms,
             )
-        )
+        )  # fmt: skip
+        if first_kept:
+            self._do(self._shard.on_retained(effect.room, first_kept))
 
-    async def _upkeep(self, job: Callable[[], None]) -> None:
-        """A job that nobody waits for: one that fails is told, and comes up again by itself."""
+    async def _upkeep(self, job: Callable[[], T]) -> T | None:
+        """A job that nobody waits for: one that fails is told, and comes up again by itself; None then."""
         try:
-            await self._lane(job, deadline_s=self._deadline_s)
+            return await self._lane(job, deadline_s=self._deadline_s)
         except UNKNOWN_OUTCOME as error:
             self._log.warning("upkeep_failed", error=str(error))
+            return None
 
 
 def parted(

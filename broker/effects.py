@@ -36,11 +36,14 @@ class Read(Struct, frozen=True):
 
 
 class Retain(Struct, frozen=True):
-    """Let the journal forget entries up to `keep_after`, and ids used before `ids_before_ms`."""
+    """Let the journal forget entries up to `keep_after`, entries from before `entries_before_ms`, and ids used before
+    `ids_before_ms`; answered by `Shard.on_retained` when it has.
+    """
 
     room: RoomName
     keep_after: int
     ids_before_ms: int
+    entries_before_ms: int = 0
 
 
 class EpochEnded(Struct, frozen=True):

@@ -123,9 +123,9 @@ class Links:
             self._log.warning("link_cut", node=link.peer_node, bytes_waiting=link.bytes_waiting)
             link.close()
 
-    def tick(self, now_s: float) -> None:
+    def tick(self, now_s: float, now_ms: int) -> None:
         """What time brings: sums, loads that failed, links that have room again."""
-        self.do(self._shard.tick(now_s))
+        self.do(self._shard.tick(now_s, now_ms))
         for link_id, link in list(self._links.items()):
             if link.bytes_waiting <= ROOM_AGAIN_BYTES and self._shard.is_behind(link_id):
                 self.do(self._shard.on_room_again(link_id))

@@ -10,6 +10,7 @@ from broker.hosted import Hosted, LinkId, Phase
 from broker.load_room import Arrived
 from broker.publishing import Publishing
 from broker.record import Entry
+from broker.retention import Retention
 from broker.room import DIVERGED, FORGOTTEN, Room
 from broker.shard_state import ShardState
 from wire.codes import Refusal
@@ -20,12 +21,13 @@ from wire.node_messages import NodeFrame, Range, RangeRead
 class Loading:
     """The reading side of a shard; see the module."""
 
-    __slots__ = ("_feeds", "_publishing", "_state")
+    __slots__ = ("_feeds", "_publishing", "_retention", "_state")
 
-    def __init__(self, state: ShardState, feeds: Feeds, publishing: Publishing) -> None:
+    def __init__(self, state: ShardState, feeds: Feeds, publishing: Publishing, retention: Retention) -> None:
         self._state = state
         self._feeds = feeds
         self._publishing = publishing
+        self._retention = retention
 
     # --- rooms --------------------------------------------------------------------------------
 
@@ -40,6 +42,7 @@ class Loading:
         hosted.room = room
         hosted.phase = Phase.SERVING
         hosted.trimmed_at = room.first_kept - 1
+        self._retention.after_load(room, now_ms)
         if before is not None:
             self._publishing.answer_unanswered(hosted)
             self._come_back(hosted, before, arrived, now_ms)

@@ -7,12 +7,12 @@ publishers wait until the journal, fenced under the next term, has been read aga
 
 from collections.abc import Container, Iterable, Sequence
 
-from broker.effects import Retain
 from broker.feeds import Feeds
 from broker.hosted import Hosted, LinkId, Phase
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
 from broker.record import SALT_BYTES, Head
 from broker.repair import Repair
+from broker.retention import Retention
 from broker.room import Room
 from broker.shard_state import ShardState
 from broker.verdicts import Decided, Duplicate, PendingEvent, Waiter, Waits
@@ -23,8 +23,6 @@ from wire.limits import (
     COMMIT_DOUBTED_MAX,
     COMMIT_WRITES_MAX,
     NICKNAME_BYTES_MAX,
-    RETENTION_EVERY_EVENTS,
-    RETENTION_INTERVAL_S,
     SHARD_PENDING_BYTES_MAX,
     TEXT_BYTES_MAX,
 )
@@ -68,12 +66,12 @@ def _room_of(hosted: Hosted) -> Room:
 class Publishing:
     """The writing side of a shard; see the module."""
 
-    __slots__ = ("_feeds", "_keep_events", "_state")
+    __slots__ = ("_feeds", "_retention", "_state")
 
-    def __init__(self, state: ShardState, feeds: Feeds, keep_events: int) -> None:
+    def __init__(self, state: ShardState, feeds: Feeds, retention: Retention) -> None:
         self._state = state
         self._feeds = feeds
-        self._keep_events = keep_events
+        self._retention = retention
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -192,23 +190,11 @@ class Publishing:
             state.queue(hosted)
         elif not hosted.feeds:
             state.settle(hosted)
-        self._retain(hosted, room, now_s, now_ms)
+        self._retention.after_commit(hosted, room, now_s, now_ms)
 
     def _acknowledge(self, waiter: Waiter, epoch: Epoch, offset: int, at: int) -> None:
         self._state.counters.duplicates += waiter.duplicate
         self._state.send(LinkId(waiter.link), Committed(waiter.request, epoch, offset, at, waiter.duplicate))
-
-    def _retain(self, hosted: Hosted, room: Room, now_s: float, now_ms: int) -> None:
-        """Let the journal forget, once in RETENTION_EVERY_EVENTS events of the room and RETENTION_INTERVAL_S."""
-        offset = room.head.offset
-        if offset < hosted.trimmed_at:
-            hosted.trimmed_at = 0  # another epoch
-        is_worth_it = offset - hosted.trimmed_at >= RETENTION_EVERY_EVENTS
-        if is_worth_it and now_s - hosted.trimmed_at_s >= RETENTION_INTERVAL_S:
-            hosted.trimmed_at, hosted.trimmed_at_s = offset, now_s
-            keep_after = max(0, offset - self._keep_events)
-            room.first_kept = max(room.first_kept, keep_after + 1)
-            self._state.do(Retain(hosted.name, keep_after, room.ids_since_ms(now_ms)))
 
     # --- when it went wrong -----------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
-"""The one task that reads the journal: rooms to load and history that is older than memory, one at a time.
+"""The tasks that read the journal: rooms to load, and history that is older than memory.
 
-The read lane has a thread and a connection of its own, so a reader of old history does not
-hold up a commit.  What waits is bounded: loads by the shard, reads here.
+The read lane has threads and a connection of its own, so a reader of old history does not
+hold up a commit.  A few jobs are on the lane at once: a busy event loop looks at an answer
+once in some 10 ms, and a shard that takes over a thousand rooms would wait that long for
+each.  What waits is bounded: loads by the shard, reads here.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -19,9 +22,13 @@ from broker.shard import Shard
 from runtime.offload import Offload, OffloadTimeout
 from wire.limits import MESSAGE_IDS_PER_ROOM_MIN, READS_WAITING_MAX, ROOM_TAIL_BYTES_MAX, ROOM_TAIL_EVENTS_MAX
 
+# So many that the lane's threads have the next job at hand while the event loop is busy: 300 rooms that are opened on a
+# saturated shard are there after 0.4 s instead of 2.5.
+JOBS_AT_ONCE: Final = 8
+
 
 class Reader:
-    """See the module; `run` is its task, owned by the server."""
+    """See the module; `run` is its task, owned by the server, and owns the others."""
 
     def __init__(
         self,
@@ -59,9 +66,15 @@ class Reader:
         return True
 
     async def run(self) -> None:
-        """Read until cancelled; rooms and history take turns, so neither starves the other."""
+        """Read until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(JOBS_AT_ONCE):
+                nursery.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """One job after the other; rooms and history take turns, so neither starves the other."""
         while True:
-            if not self._loads and not self._reads:
+            while not self._loads and not self._reads:
                 await self._woken.park()
             if self._loads:
                 await self._load(self._loads.popleft())

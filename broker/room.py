@@ -312,6 +312,13 @@ class Room:
         """Take in a known id, in the order of their use; `epoch` is what its offset belongs to."""
         self._ids.add(row, epoch)
 
+    def forget_before(self, offset: int) -> None:
+        """The journal keeps nothing older any more, and neither does memory."""
+        self.first_kept = max(self.first_kept, offset)
+        self.tail.forget_before(offset)
+        if not self.is_ending_epoch:
+            self._chat.forget_before(self.tail.first_offset)
+
     def state(self) -> tuple[object, ...]:
         """The published and decided state as plain values: two folds of one log have the same."""
         frames = self.tail.frames_after(self.tail.first_offset - 1)

@@ -64,6 +64,8 @@ class BrokerParts:
     lifecycle: Lifecycle
     listener: Listener | None = None
     """Bound already, where others had to be told of it first; None: host and port of the settings are bound."""
+    keep_days: float = 0.0
+    """Days for which they are kept; 0: whatever their age."""
 
 
 async def run_shard(parts: BrokerParts, *, task_status: trio.TaskStatus["ShardServer"] = trio.TASK_STATUS_IGNORED) -> None:
@@ -103,6 +105,7 @@ class ShardServer:
             store_id=store_id,
             random_bytes=parts.rng.randbytes,
             keep_events=parts.keep_events,
+            keep_days=parts.keep_days,
             counters=counters,
             rooms_loaded_max=settings.rooms_loaded_max,
         )
@@ -294,7 +297,7 @@ class ShardServer:
         """Tick SIGNALS_PER_S_MAX times a second until cancelled."""
         while True:
             await trio.sleep(TICK_S)
-            self.links.tick(trio.current_time())
+            self.links.tick(trio.current_time(), self._wall_ms())
             self._look_at_lease()
 
     async def drain(self) -> None:

@@ -18,6 +18,7 @@ from broker.loading import Loading
 from broker.ownership import Ownership
 from broker.publishing import Publishing
 from broker.record import Entry
+from broker.retention import Retention
 from broker.room import Room
 from broker.shard_state import Peer, ShardState
 from runtime.metrics import BrokerCounters
@@ -52,18 +53,20 @@ class Shard:
         store_id: str,
         random_bytes: Callable[[int], bytes],
         keep_events: int,
+        keep_days: float = 0.0,
         counters: BrokerCounters,
         rooms_loaded_max: int = ROOMS_LOADED_MAX,
     ) -> None:
         """`store_id` is the journal's; `random_bytes` gives salts and epochs.
 
-        `keep_events` is how many events of a room the journal keeps.
+        `keep_events` is how many events of a room the journal keeps, `keep_days` for how long (0: whatever their age).
         """
         self.store_id = store_id
         self._state = ShardState(random_bytes, counters, rooms_loaded_max)
         self._feeds = Feeds(self._state)
-        self._publishing = Publishing(self._state, self._feeds, keep_events)
-        self._loading = Loading(self._state, self._feeds, self._publishing)
+        self._retention = Retention(self._state, keep_events, keep_days)
+        self._publishing = Publishing(self._state, self._feeds, self._retention)
+        self._loading = Loading(self._state, self._feeds, self._publishing, self._retention)
         self._ownership = Ownership(self._state, self._feeds, self._publishing)
         self._reload_at_s = 0.0
         counters.rooms_loaded = lambda: len(self._state.rooms)
@@ -189,10 +192,11 @@ class Shard:
         self._feeds.on_room_again(link)
         return self._state.take_effects()
 
-    def tick(self, now_s: float) -> list[Effect]:
+    def tick(self, now_s: float, now_ms: int) -> list[Effect]:
         """To be called SIGNALS_PER_S_MAX times a second: sums, loads that failed, questions that waited too long for an owner."""
         self._feeds.tick(now_s)
         self._ownership.tick()
+        self._retention.tick(now_s, now_ms)
         if now_s >= self._reload_at_s:
             self._reload_at_s = now_s + RELOAD_INTERVAL_S
             self._publishing.reload_suspended()
@@ -275,6 +279,11 @@ class Shard:
         here = set(slots)
         rooms = self._state.rooms.values()
         return any(hosted.slot not in here and (hosted.doubted or hosted.repair is not None) for hosted in rooms)
+
+    def on_retained(self, room: RoomName, first_kept: int) -> list[Effect]:
+        """The answer to `Retain`."""
+        self._retention.on_retained(room, first_kept)
+        return self._state.take_effects()
 
     def on_load_failed(self, room: RoomName) -> list[Effect]:
         self._loading.on_load_failed(room)

@@ -63,9 +63,17 @@ class Tail:
         self._items.append(TailItem(frame, chain, entry.digest, entry.salt, erasures))
         self._bytes += len(frame.frame) + TAIL_ITEM_OVERHEAD_BYTES
         while len(self._items) > ROOM_TAIL_EVENTS_MAX or (self._bytes > ROOM_TAIL_BYTES_MAX and len(self._items) > 1):
-            oldest = self._items.popleft()
-            self._bytes -= len(oldest.frame.frame) + TAIL_ITEM_OVERHEAD_BYTES
-            self.first_offset += 1
+            self._drop_oldest()
+
+    def forget_before(self, offset: int) -> None:
+        """Let go of what is older than `offset`."""
+        while self._items and self.first_offset < offset:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._items.popleft()
+        self._bytes -= len(oldest.frame.frame) + TAIL_ITEM_OVERHEAD_BYTES
+        self.first_offset += 1
 
     def replace(self, tombstone: NodeFrame) -> None:
         """Put a tombstone in its event's place; nothing happens when the event has left the tail."""

@@ -85,6 +85,7 @@ def restore(
     """
     settings = read_settings(config, sets, data_dir=data_dir).settings
     place = place_of_settings(settings)
+    place.refuse_in_use()
     with interruptible("repeat the same command, and it goes on from here"):
         found = _verified(file)
         print(_told(file, found))

@@ -37,7 +37,8 @@ def copy(
     Parameters
     ----------
     from_
-        Where the journal is: sqlite:PATH, or sqlite, which is the one of the settings.
+        Where the journal is: sqlite:PATH or redis://HOST:PORT/0 (any address that redis.url takes; the cluster is cluster.name);
+        or sqlite or redis, where the settings say it is.
     to
         Where it shall be, in the same words.
     anew
@@ -47,6 +48,8 @@ def copy(
     old, new = place_of(from_, settings), place_of(to, settings)
     if old == new:
         raise StartError(f"{old} cannot be copied to itself", ExitCode.USAGE)
+    for place in (old, new):
+        place.refuse_in_use()
     with (
         interruptible("repeat the same command, and it goes on from here"),
         held([old.data_dir], new=new.data_dir),

@@ -157,6 +157,7 @@ async def start_shard(
     parts = BrokerParts(
         settings=settings.broker,
         keep_events=settings.journal.keep_events,
+        keep_days=settings.journal.keep_days,
         directory=directory,
         network=host.network,
         journal=opened.journal,

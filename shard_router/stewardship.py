@@ -107,7 +107,10 @@ class StewardDuty:
         reported = [record.report.map_version for record in view.members.values()]
         if known_map is not None:
             reported.append(known_map.version)
-        new = self._placer.next_map(known_map, view.plan, alive, stored=view.map_version, reported=reported)
+        # On the lane's thread: placing many shards takes longer than a shard's readers should wait.
+        new = await self._ask(
+            self._placer.next_map, known_map, view.plan, alive, stored=view.map_version, reported=reported
+        )
         if new is None or not await self._ask(self._store.write_map, new, view.steward, view.map_version):
             return False
         self._waiting_since = None

@@ -104,6 +104,10 @@ RELOAD_INTERVAL_S = 1.0
 # with 50,000 live ids holds up the lane for some 50 ms.
 RETENTION_EVERY_EVENTS = 1000
 RETENTION_INTERVAL_S = 30.0
+# Where events are kept for a time (journal.keep_days), each loaded room is looked at so often, and so many in each of
+# the SIGNALS_PER_S_MAX ticks a second: ROOMS_LOADED_MAX rooms take half of the interval.
+AGE_RETENTION_INTERVAL_S = 600.0
+AGE_RETENTIONS_PER_TICK_MAX = 8
 LINKS_PER_SHARD_MAX = 256
 
 # --- links ---------------------------------------------------------------------------------------

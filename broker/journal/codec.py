@@ -63,8 +63,8 @@ def decode_id(data: bytes) -> IdRow:
 
 
 def erased(entries: Sequence[Entry], erasures: Sequence[Erasure]) -> Sequence[Entry]:
-    """`entries`, with those that `erasures` name as tombstones; what was erased before keeps its reason."""
-    reasons = {erasure.offset: erasure.reason for erasure in erasures}
+    """`entries`, with those that `erasures` name as tombstones; the first reason stays."""
+    reasons = {erasure.offset: erasure.reason for erasure in reversed(erasures)}
     return [
         entry.erased(reasons[entry.offset]) if entry.offset in reasons and not entry.removed else entry
         for entry in entries

@@ -1,6 +1,7 @@
 """A journal in memory: the model the others are compared with, and the store of simulated clusters."""
 
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -136,17 +137,20 @@ class MemoryJournal:
             log = kept.logs.get(epoch) if kept else None
             return log.after(after)[:limit] if log else []
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self.store.lock:
             kept = self.store.rooms.get(room)
             if kept is None:
-                return
+                return 0
             kept.ids = live_ids(reversed(kept.ids), ids_before_ms, ids_min)
             if keep_after > 0:
                 for epoch, log in kept.logs.items():
                     # An ended epoch is older than anything in this one, so it goes first, and whole.
                     ended = epoch != kept.head.epoch
                     log.forget(log.first_kept + len(log.entries) if ended else keep_after)
+            for log in kept.logs.values():
+                log.forget(log.first_kept + bisect_left(log.entries, entries_before_ms, key=lambda entry: entry.at) - 1)
+            return kept.logs[kept.head.epoch].first_kept
 
     def idle(self) -> None:
         """Nothing to tidy."""

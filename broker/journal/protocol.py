@@ -158,11 +158,13 @@ class Journal(Protocol):
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         """At most `limit` entries with offset > `after`, in order; erased ones as tombstones."""
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
-        """Forget entries up to `keep_after` and ids older than `ids_before_ms` beyond the newest `ids_min`.
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
+        """Forget entries up to `keep_after`, entries from before `entries_before_ms`, and ids from before
+        `ids_before_ms` beyond the newest `ids_min`; answers the oldest offset of the newest epoch that is kept, 0 for
+        a room that was never written.
 
         `keep_after` is an offset of the newest epoch; when it is above 0, the entries of older
-        epochs go too.  Heads stay.  A call of the lane, like `commit`.
+        epochs go too.  Times go for all epochs.  Heads stay.  A call of the lane, like `commit`.
         """
 
     def idle(self) -> None:

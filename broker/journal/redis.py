@@ -122,9 +122,9 @@ class RedisJournal:
         with self._answering(f"room {room}, epoch {epoch}"):
             return read_entries(self._reader, self._keys, self._slot_of(room), room, epoch, after, limit)
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> None:
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self._answering(f"retention of room {room}"):
-            retain_room(
+            return retain_room(
                 self._lane, self._keys, self._slot_of(room), room, keep_after, entries_before_ms, ids_before_ms, ids_min
             )
 

@@ -63,13 +63,14 @@ def _tombstones(client: RedisClient, keys: Keys, write: Write) -> list[bytes | i
     this and the script: who did would hold a newer term, and the script is fenced.
     """
     first_new = write.entries[0].offset if write.entries else write.head.offset + 1
-    older = [erasure for erasure in write.erasures if 0 < erasure.offset < first_new]
+    # The first reason stays, here as well.
+    older = {erasure.offset: erasure for erasure in reversed(write.erasures) if 0 < erasure.offset < first_new}
     if not older:
         return []
     log = keys.log(write.slot, write.room, write.head.epoch)
-    replies = client.pipeline(log, [("HGET", log, erasure.offset) for erasure in older])
+    replies = client.pipeline(log, [("HGET", log, offset) for offset in older])
     tombstones: list[bytes | int] = []
-    for erasure, reply in zip(older, replies, strict=True):
+    for erasure, reply in zip(older.values(), replies, strict=True):
         if isinstance(reply, ReplyError):
             raise reply
         if reply is not None:

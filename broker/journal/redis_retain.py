@@ -17,15 +17,15 @@ _ID_ROWS_PER_STEP: Final = 1000
 def retain_room(
     client: RedisClient, keys: Keys, slot: Slot, room: RoomName,
     keep_after: int, entries_before_ms: int, ids_before_ms: int, ids_min: int,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """See `Journal.retain`."""
     _forget_ids(client, keys.ids(slot, room), ids_before_ms, ids_min)
-    if keep_after <= 0 and entries_before_ms <= 0:
-        return
     key = keys.room(slot, room)
     name, first = client.call(key, "HMGET", key, "head", "first")
     if name is None:
-        return
+        return 0
+    if keep_after <= 0 and entries_before_ms <= 0:
+        return int(first)
     last, _, epoch = name[CHAIN_BYTES:].partition(b" ")
     ends_key = keys.ends(slot, room)
     ended = client.call(ends_key, "HGETALL", ends_key)
@@ -42,6 +42,7 @@ def retain_room(
         if upto >= kept_from:
             while client.run_script(FORGET, [key, ends_key, log], [epoch_name, upto]):
                 continue
+    return int(client.call(key, "HGET", key, "first"))
 
 
 def _last_before(client: RedisClient, log: str, first: int, last: int, before_ms: int) -> int:

@@ -55,6 +55,12 @@ def decoded(entries: Sequence[Reply]) -> Iterator[Entry]:
         yield decode_entry(entry)
 
 
+def ids_newest_first(client: RedisClient, key: str) -> Iterator[IdRow]:
+    """All ids of a room, read as far as they are asked for; one that is added meanwhile may shift some into view again."""
+    newest = client.call(key, "LRANGE", key, -_ID_ROWS_PER_STEP, -1)
+    return _newest_first(client, key, newest, _ID_ROWS_PER_STEP)
+
+
 def _newest_first(client: RedisClient, key: str, newest: list[bytes], count: int) -> Iterator[IdRow]:
     """The ids of a room, read as far as they are asked for; `newest` are the last `count` or all of them.
 

@@ -17,7 +17,7 @@ OPEN = Script("""#!lua
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'format', ARGV[1], 'store_id', ARGV[2], 'map_version', '0')
 end
-return redis.call('HMGET', KEYS[1], 'format', 'store_id', 'map_version')
+return redis.call('HMGET', KEYS[1], 'format', 'store_id', 'map_version', 'unfinished')
 """)
 
 RAISE_MAP = Script("""#!lua

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
+from broker.journal.archive import Unfinished, unfinished_refusal
 from broker.journal.protocol import JournalCorrupt
 from broker.journal.redis_keys import Keys
 from broker.journal.redis_scripts import OPEN
@@ -56,7 +59,7 @@ def open_store(client: RedisClient, keys: Keys, new_store_id: str) -> str:
 
 def look_at_store(client: RedisClient, keys: Keys) -> int | None:
     """The newest map version of the journal that is there, None where there is none; changes nothing."""
-    found = client.call(keys.journal, "HMGET", keys.journal, "format", "store_id", "map_version")
+    found = client.call(keys.journal, "HMGET", keys.journal, "format", "store_id", "map_version", "unfinished")
     if not any(found) and not client.call(keys.journal, "EXISTS", keys.journal):
         return None
     _verified(client, keys, found)
@@ -65,7 +68,9 @@ def look_at_store(client: RedisClient, keys: Keys) -> int | None:
 
 def _verified(client: RedisClient, keys: Keys, found: Sequence[bytes | None]) -> str:
     where = f"the journal {keys.journal} in Redis {client.place}"
-    version, store_id, map_version = found
+    version, store_id, map_version, mark = found
+    if mark is not None:
+        raise unfinished_refusal(where, mark_of(mark))
     if version is None or store_id is None or map_version is None:
         raise JournalCorrupt(f"{where} is not one of parvis, or damaged; nothing was changed")
     if not version.isdigit() or not map_version.isdigit():
@@ -75,6 +80,11 @@ def _verified(client: RedisClient, keys: Keys, found: Sequence[bytes | None]) ->
             f"{where} was written by a newer parvis: its format is {version.decode()}, this program knows {FORMAT_VERSION}"
         )
     return store_id.decode()
+
+
+def mark_of(mark: bytes) -> Unfinished:
+    """What a journal with this field is being filled from."""
+    return msgspec.json.decode(mark, type=Unfinished)
 
 
 def _examine_one(connection: RedisConnection) -> ServerFacts:

@@ -116,10 +116,11 @@ class SqliteJournal:
         with self._reading(f"room {room}, epoch {epoch}") as connection:
             return read_entries(connection, room, epoch, after, limit)
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self._writing() as connection:
-            retain_room(connection, room, keep_after, ids_before_ms, ids_min)
+            first_kept = retain_room(connection, room, keep_after, ids_before_ms, ids_min, entries_before_ms)
         self._erased = True
+        return first_kept
 
     def idle(self) -> None:
         """Move the write-ahead log into the file once it has grown, and empty it when text was erased.

@@ -32,20 +32,44 @@ DELETE FROM log WHERE epoch_no = ?1 AND first <= ?2 AND last <= ?2 AND n <> ?3
 AND first < (SELECT ids_from FROM epochs WHERE epoch_no = ?1)
 """
 _BLANK: Final = "UPDATE log SET entries = ?3 WHERE epoch_no = ?1 AND first <= ?2 AND last <= ?2 AND entries <> ?3"
+# The first row of what is kept in an epoch that ends at or after a time; older ones are walked over, and then forgotten.
+_ROW_SINCE: Final = """
+SELECT first, entries FROM log
+WHERE epoch_no = ?1 AND last >= (SELECT kept_from FROM epochs WHERE epoch_no = ?1) AND at >= ?2 ORDER BY first LIMIT 1
+"""
+_FIRST_KEPT: Final = "SELECT kept_from FROM epochs WHERE epoch_no = ?1"
 _KEPT_FROM: Final = "UPDATE epochs SET kept_from = max(kept_from, ?2 + 1) WHERE epoch_no = ?1"
 
 
-def retain_room(connection: sqlite3.Connection, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
+def retain_room(
+    connection: sqlite3.Connection, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int
+) -> int:
     """See `Journal.retain`."""
     found = connection.execute(ROOM, (room,)).fetchone()
     if found is None:
-        return
+        return 0
     newest_no, last = found[0], found[3]
     _forget_ids(connection, room, (newest_no, last + 1), ids_before_ms, ids_min)
-    if keep_after > 0:
+    if keep_after > 0 or entries_before_ms > 0:
         for epoch_no, _ in connection.execute(EPOCHS, (room,)).fetchall():
             # An ended epoch is older than anything in the newest one, so it goes first, and whole.
-            _forget_entries(connection, epoch_no, keep_after if epoch_no == newest_no else OFFSET_MAX)
+            upto = OFFSET_MAX if keep_after > 0 and epoch_no != newest_no else keep_after
+            if entries_before_ms > 0:
+                upto = max(upto, _last_before(connection, epoch_no, entries_before_ms))
+            if upto > 0:
+                _forget_entries(connection, epoch_no, upto)
+    (first_kept,) = connection.execute(_FIRST_KEPT, (newest_no,)).fetchone()
+    return int(first_kept)
+
+
+def _last_before(connection: sqlite3.Connection, epoch_no: int, before_ms: int) -> int:
+    """The last offset of an epoch that is older than a time."""
+    row = connection.execute(_ROW_SINCE, (epoch_no, before_ms)).fetchone()
+    if row is None:
+        return OFFSET_MAX
+    first, packed = row
+    old = [entry.offset for entry in decode_entries(packed) if entry.at < before_ms]
+    return int(old[-1] if old else first - 1)
 
 
 def _forget_ids(

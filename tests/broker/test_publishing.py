@@ -13,7 +13,7 @@ from broker.publishing import fault_of
 from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.shard_driver import ALL_SLOTS, ROOM, ShardDriver, delete, edit, message
 from wire.codes import Refusal
-from wire.limits import COMMIT_BYTES_MAX, RETENTION_EVERY_EVENTS, RETENTION_INTERVAL_S, TEXT_BYTES_MAX
+from wire.limits import COMMIT_BYTES_MAX, RETENTION_EVERY_EVENTS, TEXT_BYTES_MAX
 from wire.node_messages import (
     Attached,
     Batch,
@@ -104,18 +104,6 @@ def test_a_hot_room_does_not_keep_a_quiet_one_waiting() -> None:
         driver.say(1, message(number, "x" * 8000))
     driver.say(1, message(200, room="town/quiet"))
     assert [write.room for write in driver.take_group()] == [ROOM, "town/quiet"]
-
-
-def test_the_journal_is_asked_to_forget_once_in_so_many_events() -> None:
-    driver = ShardDriver()
-    driver.open_link(1)
-    for number in range(3 * RETENTION_EVERY_EVENTS):
-        driver.say(1, message(number))
-        if number % RETENTION_EVERY_EVENTS == RETENTION_EVERY_EVENTS - 1:
-            driver.commit()
-            driver.commit()
-            driver.now_s += RETENTION_INTERVAL_S
-    assert [retain.keep_after for retain in driver.retained] == [0, 0, RETENTION_EVERY_EVENTS]
 
 
 def test_the_journal_is_not_asked_to_forget_all_the_time() -> None:

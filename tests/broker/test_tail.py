@@ -82,3 +82,14 @@ def test_what_it_takes_to_write_an_event_again_is_kept_and_the_salt_of_a_removed
         (3, b"digest", b"", ()), (4, b"digest", b"salt", erasures),
     ]  # fmt: skip
     assert [item.frame.offset for item in tail.items_after(3)] == [4]
+
+
+def test_what_is_forgotten_leaves_and_a_tail_of_which_all_is_goes_on_at_the_next_offset() -> None:
+    tail = Tail(1)
+    for offset in range(1, 6):
+        tail.append(frame(offset), b"", entry(offset), ())
+    for before, kept in ((0, [1, 2, 3, 4, 5]), (3, [3, 4, 5]), (2, [3, 4, 5]), (9, [])):
+        tail.forget_before(before)
+        assert [each.offset for each in tail.frames_after(tail.first_offset - 1)] == kept
+    assert (tail.first_offset, tail.bytes_held) == (6, 0)
+    tail.append(frame(6), b"", entry(6), ())

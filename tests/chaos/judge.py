@@ -73,6 +73,9 @@ class Findings:
     moved: int = 0
     epochs: int = 0
     logged_errors: list[str] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
+    """How much later than it asked for a sleeping task of the driver was woken, again and again: what the machine adds to
+    every figure of time."""
     took_s: list[float] = field(default_factory=list)
     """How long each message took into the log."""
 
@@ -207,10 +210,11 @@ def _windows(lines: Sequence[AnyLine], ended: float, found: Findings) -> list[Wi
         found.took_s.append(took_s)
         if any(began.t <= lost <= line.t for lost in losses[line.who]):
             continue
-        # All faults that happened while it waited, and the one before: each may be why.
+        # All faults that happened while it waited, and the one before, as far as it can be why: until the next one.
         first, last = max(0, bisect_right(begins, began.t) - 1), bisect_right(begins, line.t)
         for window in windows[first:last]:
-            if took_s > window.longest_s:
-                window.longest_s, window.longest_room = took_s, line.room
+            waited_s = min(line.t, window.until) - began.t
+            if waited_s > window.longest_s:
+                window.longest_s, window.longest_room = waited_s, line.room
     found.violations += [f"{waiting.who}: {message_id} never came to an end" for message_id, waiting in said.items()]
     return windows

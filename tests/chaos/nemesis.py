@@ -67,12 +67,14 @@ class Nemesis:
         self.failed_commands: list[str] = []
         self.faults = 0
 
-    async def run(self, duration_s: float) -> None:
-        """Deal faults until the time is over; the last one is undone before it returns."""
+    async def run(self, duration_s: float, at_least: int = 0) -> None:
+        """Deal faults until the time is over, and `at_least` so many; the last one is undone before it returns."""
         ends = now() + duration_s
         deck: list[str] = []
+        dealt = 0
         await self.wait_calm()
-        while now() < ends:
+        while now() < ends or dealt < at_least:
+            dealt += 1
             if not deck:
                 deck = list(self._kinds)
                 self._rng.shuffle(deck)
@@ -195,23 +197,23 @@ class Nemesis:
     # --- links ----------------------------------------------------------------------------------------
 
     async def cut_links(self) -> None:
-        name = self._rng.choice(list(self._world.link_taps))
+        name = self._shard().name
         async with self._fault("cut_links", f"of {name}"):
             self._world.link_taps[name].cut(self._rng, self._rng.choice([0.3, 1.0]))
 
     async def hold_links(self) -> None:
         """Shorter and longer than a link waits for a sign of life."""
-        name, seconds = self._rng.choice(list(self._world.link_taps)), self._rng.uniform(0.5, 7.0)
+        name, seconds = self._shard().name, self._rng.uniform(0.5, 7.0)
         await self._hold(self._world.link_taps[name], f"of {name}", seconds, "hold_links")
 
     async def cut_store_links(self) -> None:
-        name = self._rng.choice(list(self._world.store_taps))
+        name = self._shard().name
         async with self._fault("cut_store_links", f"of {name}"):
             self._world.store_taps[name].cut(self._rng, 1.0)
 
     async def hold_store_links(self) -> None:
         """A shard that reaches its gateways and not its store: it loses its slots, and must not know better."""
-        name, seconds = self._rng.choice(list(self._world.store_taps)), self._rng.uniform(0.5, 5.0)
+        name, seconds = self._shard().name, self._rng.uniform(0.5, 5.0)
         await self._hold(self._world.store_taps[name], f"of {name}", seconds, "hold_store_links")
 
     async def _hold(self, tap: Tap, target: str, seconds: float, kind: str) -> None:

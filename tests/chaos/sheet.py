@@ -3,13 +3,25 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from tests.chaos.judge import Findings, Window
 from tests.chaos.nemesis import PLANNED
 
 KILL_PAUSE_S_MAX = 3.0
 MOVE_PAUSE_S_MAX = 0.250
+# A task that is woken so late once in twenty times has a machine with no core to spare: then a move takes what it takes.
+LATE_S_MAX = 0.020
 VIOLATIONS_SHOWN = 40
+
+
+class Verdict(Enum):
+    PASS = "PASS"
+    MISS = "FAILED"
+    INVALID = "INVALID: only figures of time were missed, and the machine was busy with something else"
+
+
+EXIT_CODES = {Verdict.PASS: 0, Verdict.MISS: 1, Verdict.INVALID: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +53,13 @@ def _longest(found: Findings, kinds: Sequence[str]) -> float | None:
     return found.longest(*kinds) if found.count(*kinds) else None
 
 
-def failed(found: Findings) -> bool:
-    return not all(figure.is_reached for figure in figures(found))
+def verdict_of(found: Findings) -> Verdict:
+    """Broken promises are broken on any machine; times are judged where there was time."""
+    missed = [figure for figure in figures(found) if not figure.is_reached]
+    if not missed:
+        return Verdict.PASS
+    is_busy = percentile(sorted(found.late_s), 95) > LATE_S_MAX
+    return Verdict.INVALID if is_busy and all(figure.unit == "s" for figure in missed) else Verdict.MISS
 
 
 def table(found: Findings, again: str) -> str:
@@ -58,14 +75,16 @@ def table(found: Findings, again: str) -> str:
             f"| {kind} | {len(windows)} | {longest.longest_s:.2f} | {sum(window.disconnected for window in windows)}"
             f" | {sum(window.failed for window in windows)} | {sum(window.stale for window in windows)} |"
         )
-    took = sorted(found.took_s)
+    took, late = sorted(found.took_s), sorted(found.late_s)
     lines += [
         "",
         f"{found.said} messages said, {found.acked} acknowledged ({found.duplicates_answered} of them as duplicates of a"
         f" sending whose answer was lost), {found.seen} deliveries written down, {found.resumes} reconnects, {found.moved} moves"
         f" of a client by goaway, {found.skipped} skips and {found.resets} resets announced, {found.epochs} epochs.",
-        f"From saying to the log: p50 {_percentile(took, 50) * 1e3:.1f} ms, p99 {_percentile(took, 99) * 1e3:.1f} ms,"
-        f" longest {_percentile(took, 100):.2f} s.",
+        f"From saying to the log: p50 {percentile(took, 50) * 1e3:.1f} ms, p99 {percentile(took, 99) * 1e3:.1f} ms,"
+        f" longest {percentile(took, 100):.2f} s.",
+        f"The machine woke a sleeping task {percentile(late, 50) * 1e3:.1f} ms late (p50), {percentile(late, 95) * 1e3:.1f} ms"
+        f" (p95); above {LATE_S_MAX * 1e3:.0f} ms it is too busy for figures of time.",
     ]
     for title, findings in (("violations", found.violations), ("errors in logs", found.logged_errors)):
         if findings:
@@ -81,6 +100,6 @@ def table(found: Findings, again: str) -> str:
     return "\n".join(lines)
 
 
-def _percentile(ordered: Sequence[float], percent: float) -> float:
+def percentile(ordered: Sequence[float], percent: float) -> float:
     """Of sorted values; 0 of none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0

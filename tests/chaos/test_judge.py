@@ -102,3 +102,12 @@ def test_who_lost_their_own_connection_waited_for_that_and_not_for_the_shard() -
     found = found_in(lines)
     assert found.longest("kill_shard") == pytest.approx(0.1)
     assert found.disconnected("kill_shard") == 1
+
+
+def test_a_message_said_just_before_a_fault_waited_for_that_one_and_not_for_the_one_before() -> None:
+    lines = [*clean()[:-6], Said(7.9, "ann", ROOM, "m3"), Fault(8.0, 9.0, "cut_links", "of shard-1", 9.0)]
+    lines += [Acked(9.5, "ann", ROOM, "m3", "e", 3, False), *(line for line in clean() if isinstance(line, Saw) and line.t > 6)]
+    found = found_in(lines)
+    assert found.violations == []
+    assert found.longest("kill_shard") == pytest.approx(1.6)
+    assert found.longest("cut_links") == pytest.approx(1.6)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.chaos.chronicle import Fault
 from tests.chaos.judge import Findings, Window
-from tests.chaos.sheet import failed, table
+from tests.chaos.sheet import Verdict, table, verdict_of
 
 
 def window(kind: str, longest_s: float, disconnected: int = 0) -> Window:
@@ -23,14 +23,24 @@ def window(kind: str, longest_s: float, disconnected: int = 0) -> Window:
     ],
 )
 def test_each_figure_that_is_missed_fails_the_run(found: Findings) -> None:
-    assert failed(found)
+    assert verdict_of(found) is Verdict.MISS
     assert "MISS" in table(found, "again")
+
+
+def test_a_busy_machine_excuses_what_took_long_and_nothing_else() -> None:
+    late = [0.001] * 18 + [0.05] * 2
+    slow, fast = [window("move_slots", 0.26)], [window("move_slots", 0.2)]
+    assert verdict_of(Findings(windows=slow, late_s=late)) is Verdict.INVALID
+    assert verdict_of(Findings(windows=slow, late_s=[0.001] * 20)) is Verdict.MISS
+    assert verdict_of(Findings(windows=slow, late_s=late, violations=["lost: m1"])) is Verdict.MISS
+    assert verdict_of(Findings(windows=[window("kill_shard", 1.0, disconnected=1)], late_s=late)) is Verdict.MISS
+    assert verdict_of(Findings(windows=fast, late_s=late)) is Verdict.PASS
 
 
 def test_what_did_not_happen_is_not_judged() -> None:
     windows = [window("kill_gateway", 9.0, disconnected=100), window("kill_shard", 2.9), window("move_slots", 0.2)]
     found = Findings(windows=windows)
-    assert not failed(found)
+    assert verdict_of(found) is Verdict.PASS
     page = table(found, "again")
     assert "MISS" not in page
     assert "| kill_gateway | 1 | 9.00 | 100 |" in page

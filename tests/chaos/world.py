@@ -22,6 +22,7 @@ from tests.support.tree import ROOT
 
 CROWD_END_DEADLINE_S: Final = 60.0
 _PROGRESS_FRESH_S: Final = 1.5
+PROBE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class ChaosWorld:
         self.link_taps: dict[str, Tap] = {}
         self.store_taps: dict[str, Tap] = {}
         self.crowds: list[CrowdProcess] = []
+        self.late_s: list[float] = []
         # A spare shard waits outside for the day it is added.
         names = [f"shard-{number}" for number in range(1, shape.shards + 1 + shape.with_redis)]
         gateways = [f"gateway-{number}" for number in range(1, shape.gateways + 1)]
@@ -143,6 +145,13 @@ class ChaosWorld:
             servers.total(), sum(one.open for one in whole), max(one.oldest_s for one in whole),
             sum(one.acked for one in whole), any(one.is_talking for one in whole), servers,
         )  # fmt: skip
+
+    async def feel_the_machine(self) -> None:
+        """Ask to be woken, and note how late that was, until cancelled."""
+        while True:
+            due = trio.current_time() + PROBE_S
+            await trio.sleep_until(due)
+            self.late_s.append(trio.current_time() - due)
 
     async def start(self, nursery: trio.Nursery) -> None:
         self.began = now()

@@ -8,9 +8,10 @@ import pytest
 from broker.journal.protocol import JournalCorrupt
 from parvis.data_dir import LOCK_NAME, lock_data_dir
 from parvis.errors import StartError
-from parvis.places import SqlitePlace, held, place_of, place_of_settings
+from parvis.places import RedisPlace, SqlitePlace, held, place_of, place_of_settings
 from runtime.lifecycle import ExitCode
-from runtime.schema import JournalSettings, Settings
+from runtime.schema import ClusterSettings, JournalSettings, RedisSettings, Settings
+from runtime.settings import SettingsError
 
 SETTINGS = Settings(data_dir="data")
 
@@ -33,9 +34,29 @@ def test_the_settings_may_have_the_file_elsewhere_than_the_lock() -> None:
     assert place_of_settings(settings) == SqlitePlace(Path("fast/disk.sqlite"), Path("data"))
 
 
-@pytest.mark.parametrize("words", ["", "sqlite:", "journal.sqlite", "postgres://here", "memory"])
+@pytest.mark.parametrize(
+    "words",
+    ["redis://10.0.0.5:6379/0", "rediss://10.0.0.5:6379/0", "unix:///run/redis.sock", "redis+sentinel://a:1,b:2/main", "redis+cluster://a:1"],
+)
+def test_an_address_of_a_redis_is_the_journal_of_the_settings_cluster_there(words: str) -> None:
+    settings = Settings(redis=RedisSettings(timeout_s=7.0), cluster=ClusterSettings(name="chat"))
+    place = place_of(words, settings)
+    assert isinstance(place, RedisPlace)
+    assert (place.settings.redis.url, place.settings.redis.timeout_s, place.settings.cluster.name) == (words, 7.0, "chat")
+    assert str(place) == f"{words} (cluster chat)"
+    assert place.data_dir is None
+    assert place == place_of_settings(place.settings) == place_of("redis", place.settings)
+
+
+def test_an_address_that_is_none_is_refused_as_the_setting_is() -> None:
+    for words in ("redis", "redis://", "redis://user:secret@host/0"):
+        with pytest.raises(SettingsError, match=r"redis\.url"):
+            place_of(words, SETTINGS)
+
+
+@pytest.mark.parametrize("words", ["", "sqlite:", "journal.sqlite", "postgres://here", "memory", "http://here"])
 def test_words_that_mean_nothing_are_refused(words: str) -> None:
-    with pytest.raises(StartError, match="a journal is sqlite:PATH") as refused:
+    with pytest.raises(StartError, match="a journal is sqlite:PATH, or a redis:// address") as refused:
         place_of(words, SETTINGS)
     assert refused.value.code is ExitCode.USAGE
 

@@ -97,8 +97,8 @@ class FaultyJournal:
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         return self._run("read", lambda: self._journal.read(room, epoch, after, limit))
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
-        self._run("retain", lambda: self._journal.retain(room, keep_after, ids_before_ms, ids_min))
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
+        return self._run("retain", lambda: self._journal.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms))
 
     def idle(self) -> None:
         self._journal.idle()

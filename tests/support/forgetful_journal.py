@@ -153,10 +153,11 @@ class ForgetfulJournal:
         with self._asked(changes=False) as store:
             return store.read(room, epoch, after, limit)
 
-    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int) -> None:
+    def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self._asked(changes=True) as store:
-            store.retain(room, keep_after, ids_before_ms, ids_min)
-            self._replicate(lambda replica: replica.retain(room, keep_after, ids_before_ms, ids_min))
+            first_kept = store.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms)
+            self._replicate(lambda replica: replica.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms))
+            return first_kept
 
     def idle(self) -> None:
         """Nothing to tidy."""

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from broker.journal.protocol import CommitVerdict, Erasure, Journal, LoadedRoom, StaleMap
+from broker.journal.protocol import CommitVerdict, Erasure, Journal, StaleMap
 from broker.record import CHAIN_START, Head
-from tests.support.journal_writes import START_MS, RoomWriter, verified_chain
+from tests.support.journal_retention_contract import RetentionContract
+from tests.support.journal_writes import START_MS, RoomWriter, loaded, verified_chain
 from wire.names import Epoch, RoomName, Slot, Term
 
 COMMITTED, FENCED = CommitVerdict.COMMITTED, CommitVerdict.FENCED
@@ -16,15 +17,7 @@ BEHIND, DIVERGED = CommitVerdict.BEHIND, CommitVerdict.DIVERGED
 Reopen = Callable[[], Journal]
 
 
-def loaded(
-    journal: Journal, room: RoomName, *, events: int = 1000, size: int = 1 << 20, since: int = 0, ids: int = 1000
-) -> LoadedRoom:
-    found = journal.load(room, events, size, since, ids)
-    assert found is not None
-    return found
-
-
-class JournalContract:
+class JournalContract(RetentionContract):
     """Subclasses give `reopen`: a fixture whose value opens the same store again, closing what it opened before."""
 
     @pytest.fixture
@@ -286,6 +279,13 @@ class JournalContract:
         assert ([e.removed for e in room.tail], room.tail[1]) == (["author", "author", ""], tombstone)
         assert [row.offset for row in room.ids] == [1, 2, 3]
 
+    def test_of_two_erasures_of_one_entry_the_first_reason_stays(self, journal: Journal) -> None:
+        writer = RoomWriter()
+        writer.commit(journal, "one")
+        twice = [Erasure(offset, reason) for reason in ("first", "second") for offset in (1, 2)]
+        writer.commit(journal, "two", erasures=twice)
+        assert [e.removed for e in loaded(journal, writer.room).tail] == ["first", "first"]
+
     def test_an_erasure_of_what_is_gone_or_erased_already_changes_nothing(self, journal: Journal) -> None:
         writer = RoomWriter()
         writer.commit(journal, "one", "two", "three")
@@ -301,35 +301,6 @@ class JournalContract:
         writer.term = Term(9)
         assert writer.commit(journal, erasures=[Erasure(1, "moderator")]).verdict is FENCED
         assert loaded(journal, writer.room).tail[0].body == b"one"
-
-    # --- retention ----------------------------------------------------------------------------------
-
-    def test_retention_forgets_the_oldest_entries_and_nothing_else(self, journal: Journal) -> None:
-        writer, other = RoomWriter(), RoomWriter("test/other")
-        other.commit(journal, "other")
-        for n in range(1, 5):
-            writer.commit(journal, *("x" for _ in range(n)))  # rows 1, 2-3, 4-6, 7-10
-        for keep_after in (-1, 0, 1, 2, 1, 5, 6, 9):
-            journal.retain(writer.room, keep_after, 0, 1000)
-            room = loaded(journal, writer.room)
-            kept = max(keep_after, room.first_offset - 1)
-            assert [e.offset for e in room.tail] == list(range(kept + 1, 11))
-            assert [e.offset for e in journal.read(writer.room, writer.head.epoch, 0, 2)] == [kept + 1, kept + 2][: 10 - kept]
-            assert (room.head, room.first_offset) == (writer.head, kept + 1)
-        assert len(loaded(journal, other.room).tail) == 1
-        journal.retain(RoomName("test/never"), 5, 5, 5)
-
-    def test_a_room_of_which_all_is_forgotten_keeps_its_identity(self, journal: Journal) -> None:
-        writer = RoomWriter()
-        writer.commit(journal, "one", "two")
-        for _ in range(2):
-            journal.retain(writer.room, 99, START_MS + 99, 0)
-        room = loaded(journal, writer.room)
-        assert (room.head, room.first_offset, list(room.tail), list(room.ids)) == (writer.head, 3, [], [])
-        assert writer.commit(journal, "three").verdict is COMMITTED
-        assert [e.offset for e in loaded(journal, writer.room).tail] == [3]
-        journal.retain(writer.room, 2, START_MS, 0)
-        assert [e.offset for e in loaded(journal, writer.room).tail] == [3]
 
     # --- epochs -------------------------------------------------------------------------------------
 
@@ -355,19 +326,6 @@ class JournalContract:
         kept, writer.head = writer.head, Head(Epoch("epoch-a"), 1, bytes(16), 0)
         outcome = writer.commit(journal, "begun", new_epoch="epoch-b")
         assert (outcome.verdict, outcome.head) == (DIVERGED, kept)
-
-    def test_retention_takes_ended_epochs_before_anything_of_the_newest(self, journal: Journal) -> None:
-        writer = RoomWriter()
-        writer.commit(journal, "old 1", "old 2")
-        writer.commit(journal, "begun", "new", new_epoch="epoch-b")
-        journal.retain(writer.room, 0, 0, 0)
-        assert len(journal.read(writer.room, Epoch("epoch-a"), 0, 10)) == 2
-        journal.retain(writer.room, 1, START_MS + 3, 0)
-        assert list(journal.read(writer.room, Epoch("epoch-a"), 0, 10)) == []
-        room = loaded(journal, writer.room)
-        assert [e.body for e in room.tail] == [b"new"]
-        assert [(row.offset, row.at) for row in room.ids] == [(2, START_MS + 3)]
-        assert writer.commit(journal, "more").verdict is COMMITTED
 
     # --- the store's life ---------------------------------------------------------------------------
 

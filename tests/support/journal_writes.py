@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from broker.journal.protocol import CommitOutcome, Erasure, IdRow, Journal, Write
+from broker.journal.protocol import CommitOutcome, Erasure, IdRow, Journal, LoadedRoom, Write
 from broker.record import CHAIN_START, SALT_BYTES, Entry, Head, chain_after, digest_of
 from wire.names import Epoch, RoomName, Slot, Term
 
@@ -50,6 +50,14 @@ class RoomWriter:
         if outcome.verdict.value == "committed":
             self.head = write.head
         return outcome
+
+
+def loaded(
+    journal: Journal, room: RoomName, *, events: int = 1000, size: int = 1 << 20, since: int = 0, ids: int = 1000
+) -> LoadedRoom:
+    found = journal.load(room, events, size, since, ids)
+    assert found is not None
+    return found
 
 
 def verified_chain(entries: Sequence[Entry], epoch: Epoch, chain: bytes) -> bytes:

@@ -35,7 +35,8 @@ class ShardDriver:
     """One shard on one journal.  `loads_held`: room loads and reads wait for `finish_loads`."""
 
     def __init__(
-        self, journal: Journal | None = None, *, map_version: int = 1, seed: int = 1, rooms_loaded_max: int = 100
+        self, journal: Journal | None = None, *, map_version: int = 1, seed: int = 1, rooms_loaded_max: int = 100,
+        keep_days: float = 0.0,
     ) -> None:
         self.journal: Journal = journal if journal is not None else MemoryJournal("store")
         self.counters = BrokerCounters()
@@ -43,6 +44,7 @@ class ShardDriver:
             store_id=self.journal.store_id,
             random_bytes=Random(seed).randbytes,
             keep_events=2000,
+            keep_days=keep_days,
             counters=self.counters,
             rooms_loaded_max=rooms_loaded_max,
         )
@@ -87,7 +89,7 @@ class ShardDriver:
 
     def tick(self, later_s: float = 0.25) -> None:
         self.now_s += later_s
-        self.run(self.shard.tick(self.now_s))
+        self.run(self.shard.tick(self.now_s, self.now_ms))
 
     # --- the world ---
 
@@ -97,7 +99,10 @@ class ShardDriver:
                 self._send(effect)
             elif isinstance(effect, Retain):
                 self.retained.append(effect)
-                self.journal.retain(effect.room, effect.keep_after, effect.ids_before_ms, MESSAGE_IDS_PER_ROOM_MIN)
+                first_kept = self.journal.retain(
+                    effect.room, effect.keep_after, effect.ids_before_ms, MESSAGE_IDS_PER_ROOM_MIN, effect.entries_before_ms
+                )
+                self.run(self.shard.on_retained(effect.room, first_kept))
             elif isinstance(effect, EpochEnded):
                 self.ended.append(effect)
             elif self.loads_held:

@@ -10,6 +10,7 @@ from parvis.data_dir import GUEST_KEY_NAME
 from runtime.lifecycle import ExitCode
 from tests.support.parvis_program import parvis_up, run_parvis
 from tests.support.people import Person, person
+from tests.support.redis_server import redis_server
 from tests.support.talk import lines_of
 from wire.client_messages import Ack, Event, Joined, Reset
 
@@ -33,7 +34,7 @@ async def said(somebody: Person, *lines: str) -> list[Ack]:
     """Each line, acknowledged, in order."""
     acks = []
     for line in lines:
-        outcome = await somebody.say(line, f"id-{line}")
+        outcome = await somebody.say(line, f"id-{line.replace(' ', '-')}")
         assert isinstance(outcome, Ack), outcome
         acks.append(outcome)
     return acks
@@ -124,3 +125,55 @@ async def test_a_journal_in_use_is_not_copied_and_a_copy_in_use_neither(old: Pat
         assert await up.end() == 0
     # It was started, and nobody said anything: it is empty.
     assert (await run_parvis(*words)).code == 0
+
+
+async def test_into_redis_and_back_everybody_goes_on_where_they_were(old: Path, new: Path, tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis", "--appendonly", "yes") as redis:
+        async with parvis_up(old) as up, person("Ada", up.websocket_urls, room=ROOMS[0]) as ada:
+            (first, *_) = await said(ada, *(f"a{n}" for n in range(10)))
+            await ada.wait_for_text("a9")
+            assert await up.end() == 0
+            ended = await run_parvis("journal", "copy", f"sqlite:{old}/journal.sqlite", redis.url)
+            assert ended.code == 0, ended.err
+            clustered = ("--redis", redis.url, "--gateways", "1")
+            async with parvis_up(old, *clustered, ports=up.same_ports) as again:
+                await said(ada, "in redis")
+                await ada.wait_for_text("in redis")
+                # Shards that live are seen before anything is done to them.
+                refused = await run_parvis("journal", "copy", redis.url, f"sqlite:{new}/journal.sqlite")
+                assert refused.code == ExitCode.BUSY
+                assert f"{redis.url} (cluster parvis) is in use by shard-1, shard-2: stop every shard first" in refused.err
+                # A backup needs no stop.
+                file = tmp_path / "all.backup"
+                backup = await run_parvis("backup", str(file), "--set", "journal.kind=redis", "--set", f"redis.url={redis.url}")
+                assert backup.code == 0, backup.err
+                assert "backed up 1 rooms, 11 events" in backup.out
+                await said(ada, "still in redis")
+                await ada.wait_for_text("still in redis")
+                assert await again.end() == 0
+            ended = await run_parvis("journal", "copy", redis.url, f"sqlite:{new}/journal.sqlite")
+            assert ended.code == 0, ended.err
+            shutil.copy(old / GUEST_KEY_NAME, new / GUEST_KEY_NAME)
+            async with parvis_up(new, ports=up.same_ports) as back:
+                (last,) = await said(ada, "back")
+                await ada.wait_for_text("back")
+                assert (last.epoch, last.offset) == (first.epoch, 13)
+                assert all(joined.recovered for joined in came_back(ada))
+                assert ada.texts == [*(f"a{n}" for n in range(10)), "in redis", "still in redis", "back"]
+                assert await back.end() == 0
+
+
+async def test_a_backup_of_sqlite_is_restored_into_redis(old: Path, tmp_path: Path) -> None:
+    file = tmp_path / "all.backup"
+    async with parvis_up(old) as up, person("Ada", up.websocket_urls, room=ROOMS[0]) as ada:
+        (first,) = await said(ada, "one")
+        assert (await run_parvis("backup", str(file), "--data-dir", str(old))).code == 0
+        assert await up.end() == 0
+        with redis_server(tmp_path / "redis") as redis:
+            into = ("--set", "journal.kind=redis", "--set", f"redis.url={redis.url}")
+            ended = await run_parvis("restore", str(file), *into)
+            assert ended.code == 0, ended.err
+            async with parvis_up(old, "--redis", redis.url, ports=up.same_ports) as again:
+                (later,) = await said(ada, "two")
+                assert (later.epoch != first.epoch, later.offset) == (True, 2)
+                assert await again.end() == 0
