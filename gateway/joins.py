@@ -75,7 +75,8 @@ class JoinDesk:
         verifying = self._verifying.pop(feed, [])
         if feed.repair is not None:
             # What they are ahead of may be in the hole: their answer waits until it is closed.
-            self._joining.setdefault(feed, []).extend(verifying)
+            if verifying:
+                self._joining.setdefault(feed, []).extend(verifying)
             return
         self._release(verifying, feed)
         if feed.is_joinable or feed.state is FeedState.REFUSED:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.gateway import STALE_AFTER_S, page_of
-from tests.support.gateway_fakes import ROOM, batch, node_frames
+from tests.support.gateway_fakes import ROOM, attached, batch, node_frames
 from tests.support.gateway_rig import Rig, RigClient
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import (
@@ -168,6 +168,41 @@ def test_one_feed_serves_all_members_and_is_let_go_when_it_was_empty_for_long() 
     rig.gateway.tick_feeds()
     assert rig.router.feeds == []
     assert rig.gateway.feeds == {}
+
+
+def test_a_hole_is_asked_for_once_again_after_a_refusal_for_now_and_closed_for_its_readers() -> None:
+    rig = Rig()
+    it, _ = enter(rig)
+    feed = rig.gateway.feeds[ROOM]
+    busy = CommandRefused(0, "busy", "later")
+    rig.router.refusal = busy
+    feed.on_attached(attached(8, 9, reason="limit"))
+    assert rig.router.questions == []
+    rig.router.refusal = None
+    rig.gateway.tick()
+    rig.gateway.tick()
+    ((question, answer),) = rig.router.questions
+    assert (question.room, question.epoch, question.after, question.limit) == (ROOM, "e1", 3, 4)
+    answer(Range(1, "e1", 9, node_frames(4, 7)))
+    assert feed.ring.head_offset == 9
+    assert rig.counters.repair_reads == 2
+    rig.gateway.tick()
+    assert len(rig.router.questions) == 1
+
+
+def test_a_room_that_is_let_go_of_is_not_repaired_any_more() -> None:
+    rig = Rig(feed_linger_s=0.5)
+    it, _ = enter(rig)
+    rig.gateway.feeds[ROOM].on_attached(attached(8, 9, reason="limit"))
+    rig.gateway.forget(it.client)
+    rig.now += 1
+    rig.gateway.tick_feeds()
+    assert rig.gateway.feeds == {}
+    rig.gateway.tick()
+    ((_, answer),) = rig.router.questions
+    answer(CommandRefused(1, "busy", "later"))
+    rig.gateway.tick()
+    assert len(rig.router.questions) == 1
 
 
 def test_a_room_out_of_reach_is_called_stale_after_three_seconds() -> None:
