@@ -172,7 +172,7 @@ def test_one_feed_serves_all_members_and_is_let_go_when_it_was_empty_for_long() 
 
 def test_a_hole_is_asked_for_once_again_after_a_refusal_for_now_and_closed_for_its_readers() -> None:
     rig = Rig()
-    it, _ = enter(rig)
+    enter(rig)
     feed = rig.gateway.feeds[ROOM]
     busy = CommandRefused(0, "busy", "later")
     rig.router.refusal = busy
