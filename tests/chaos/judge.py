@@ -73,9 +73,8 @@ class Findings:
     moved: int = 0
     epochs: int = 0
     logged_errors: list[str] = field(default_factory=list)
-    late_s: list[float] = field(default_factory=list)
-    """How much later than it asked for a sleeping task of the driver was woken, again and again: what the machine adds to
-    every figure of time."""
+    others_share: float = 0.0
+    """Of the machine's cores, used by what does not belong to the run (tests/chaos/machine.py)."""
     took_s: list[float] = field(default_factory=list)
     """How long each message took into the log."""
 

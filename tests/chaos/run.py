@@ -24,6 +24,7 @@ from parvis.parts import open_journal
 from runtime.settings import load_settings
 from tests.chaos.chronicle import AnyLine, Chronicle, Placed, now, read_lines
 from tests.chaos.judge import Findings, KeptEpoch, judge
+from tests.chaos.machine import OthersShare
 from tests.chaos.nemesis import KINDS, NEED_REDIS, Nemesis, in_thread
 from tests.chaos.sheet import EXIT_CODES, Verdict, table, verdict_of
 from tests.chaos.world import CROWD_END_DEADLINE_S, ChaosWorld, Shape, chaos_world
@@ -59,11 +60,9 @@ async def run_chaos(
         async with chaos_world(directory, shape, seed, file) as world:
             nemesis = Nemesis(world, Random(f"nemesis of {seed}"), kinds, file)
             await trio.sleep(WARM_S)
-            async with trio.open_nursery() as probe_nursery:
-                probe_nursery.start_soon(world.feel_the_machine)
-                await nemesis.run(seconds, at_least)
-                probe_nursery.cancel_scope.cancel()
-            ended = now()
+            others = OthersShare(world.pids())
+            await nemesis.run(seconds, at_least)
+            ended, others_share = now(), others.now(world.pids())
             world.say("everything is whole again; waiting for the last words")
             troubles = await _settle(world)
             journal = await in_thread(lambda: open_journal(load_settings(flags=dict(world.fleet.settings)).settings))
@@ -81,7 +80,7 @@ async def run_chaos(
     findings = judge(lines, logs, ended=ended)
     findings.violations += troubles
     findings.logged_errors = logged
-    findings.late_s = world.late_s
+    findings.others_share = others_share
     return Outcome(findings, directory)
 
 

@@ -10,8 +10,8 @@ from tests.chaos.nemesis import PLANNED
 
 KILL_PAUSE_S_MAX = 3.0
 MOVE_PAUSE_S_MAX = 0.250
-# A task that is woken so late once in twenty times has a machine with no core to spare: then a move takes what it takes.
-LATE_S_MAX = 0.020
+# A run takes most of two cores when nodes start; what others take then is missing, and a move takes what it takes.
+OTHERS_SHARE_MAX = 0.10
 VIOLATIONS_SHOWN = 40
 
 
@@ -58,7 +58,7 @@ def verdict_of(found: Findings) -> Verdict:
     missed = [figure for figure in figures(found) if not figure.is_reached]
     if not missed:
         return Verdict.PASS
-    is_busy = percentile(sorted(found.late_s), 95) > LATE_S_MAX
+    is_busy = found.others_share > OTHERS_SHARE_MAX
     return Verdict.INVALID if is_busy and all(figure.unit == "s" for figure in missed) else Verdict.MISS
 
 
@@ -75,7 +75,7 @@ def table(found: Findings, again: str) -> str:
             f"| {kind} | {len(windows)} | {longest.longest_s:.2f} | {sum(window.disconnected for window in windows)}"
             f" | {sum(window.failed for window in windows)} | {sum(window.stale for window in windows)} |"
         )
-    took, late = sorted(found.took_s), sorted(found.late_s)
+    took = sorted(found.took_s)
     lines += [
         "",
         f"{found.said} messages said, {found.acked} acknowledged ({found.duplicates_answered} of them as duplicates of a"
@@ -83,8 +83,7 @@ def table(found: Findings, again: str) -> str:
         f" of a client by goaway, {found.skipped} skips and {found.resets} resets announced, {found.epochs} epochs.",
         f"From saying to the log: p50 {percentile(took, 50) * 1e3:.1f} ms, p99 {percentile(took, 99) * 1e3:.1f} ms,"
         f" longest {percentile(took, 100):.2f} s.",
-        f"The machine woke a sleeping task {percentile(late, 50) * 1e3:.1f} ms late (p50), {percentile(late, 95) * 1e3:.1f} ms"
-        f" (p95); above {LATE_S_MAX * 1e3:.0f} ms it is too busy for figures of time.",
+        f"Others used {found.others_share:.0%} of the machine; above {OTHERS_SHARE_MAX:.0%} it is too busy for figures of time.",
     ]
     for title, findings in (("violations", found.violations), ("errors in logs", found.logged_errors)):
         if findings:

@@ -28,13 +28,12 @@ def test_each_figure_that_is_missed_fails_the_run(found: Findings) -> None:
 
 
 def test_a_busy_machine_excuses_what_took_long_and_nothing_else() -> None:
-    late = [0.001] * 18 + [0.05] * 2
     slow, fast = [window("move_slots", 0.26)], [window("move_slots", 0.2)]
-    assert verdict_of(Findings(windows=slow, late_s=late)) is Verdict.INVALID
-    assert verdict_of(Findings(windows=slow, late_s=[0.001] * 20)) is Verdict.MISS
-    assert verdict_of(Findings(windows=slow, late_s=late, violations=["lost: m1"])) is Verdict.MISS
-    assert verdict_of(Findings(windows=[window("kill_shard", 1.0, disconnected=1)], late_s=late)) is Verdict.MISS
-    assert verdict_of(Findings(windows=fast, late_s=late)) is Verdict.PASS
+    assert verdict_of(Findings(windows=slow, others_share=0.11)) is Verdict.INVALID
+    assert verdict_of(Findings(windows=slow, others_share=0.09)) is Verdict.MISS
+    assert verdict_of(Findings(windows=slow, others_share=0.11, violations=["lost: m1"])) is Verdict.MISS
+    assert verdict_of(Findings(windows=[window("kill_shard", 1.0, disconnected=1)], others_share=0.11)) is Verdict.MISS
+    assert verdict_of(Findings(windows=fast, others_share=0.11)) is Verdict.PASS
 
 
 def test_what_did_not_happen_is_not_judged() -> None:

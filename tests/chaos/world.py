@@ -22,7 +22,6 @@ from tests.support.tree import ROOT
 
 CROWD_END_DEADLINE_S: Final = 60.0
 _PROGRESS_FRESH_S: Final = 1.5
-PROBE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,6 @@ class ChaosWorld:
         self.link_taps: dict[str, Tap] = {}
         self.store_taps: dict[str, Tap] = {}
         self.crowds: list[CrowdProcess] = []
-        self.late_s: list[float] = []
         # A spare shard waits outside for the day it is added.
         names = [f"shard-{number}" for number in range(1, shape.shards + 1 + shape.with_redis)]
         gateways = [f"gateway-{number}" for number in range(1, shape.gateways + 1)]
@@ -146,12 +144,10 @@ class ChaosWorld:
             sum(one.acked for one in whole), any(one.is_talking for one in whole), servers,
         )  # fmt: skip
 
-    async def feel_the_machine(self) -> None:
-        """Ask to be woken, and note how late that was, until cancelled."""
-        while True:
-            due = trio.current_time() + PROBE_S
-            await trio.sleep_until(due)
-            self.late_s.append(trio.current_time() - due)
+    def pids(self) -> list[int]:
+        """Of everything that was started and runs."""
+        nodes = [node.pid for node in self.fleet.nodes.values() if node.is_up]
+        return [*nodes, *(crowd.process.pid for crowd in self.crowds), *([self.store.pid] if self.shape.with_redis else [])]
 
     async def start(self, nursery: trio.Nursery) -> None:
         self.began = now()
