@@ -124,10 +124,15 @@ class Nemesis:
         return self._rng.choices(nodes, [1 + people.get(node.name, 0) for node in nodes])[0]
 
     async def kill_shard(self) -> None:
+        """The process dies, and its port refuses; or the whole machine, and nobody can tell but by its silence."""
         node = self._shard()
-        async with self._fault("kill_shard", node.name):
+        dies = self._rng.choice(["process", "machine"])
+        async with self._fault("kill_shard", f"{node.name} ({dies})"):
+            if dies == "process":
+                self._world.link_taps[node.name].shut()
             await in_thread(partial(self._world.fleet.kill, node.name))
             if not self._world.takes_over:
+                self._world.link_taps[node.name].open()
                 await in_thread(partial(self._world.fleet.start, node.name))
                 return
             await trio.sleep(self._rng.uniform(3.0, 5.0))
@@ -138,6 +143,8 @@ class Nemesis:
         """Start it again: its own fault of its own kind, since slots move."""
         kind = "shard_returns" if node.role == "broker" else "gateway_returns"
         async with self._fault(kind, node.name):
+            if node.role == "broker":
+                self._world.link_taps[node.name].open()
             await in_thread(partial(self._world.fleet.start, node.name))
 
     async def drain_shard(self) -> None:

@@ -38,12 +38,30 @@ class Tap:
         self._next = 0
         self._gate = trio.Event()
         self._gate.set()
+        self._door = trio.CancelScope()
+        self._door_opens = trio.Event()
+        self._door_opens.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        listeners = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
         async with trio.open_nursery() as nursery:
-            await nursery.start(trio.serve_listeners, self._serve, listeners)
-            task_status.started()
+            while True:
+                await self._door_opens.wait()
+                with trio.CancelScope() as self._door:
+                    listeners = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    await trio.serve_listeners(self._serve, listeners, handler_nursery=nursery)
+
+    def shut(self) -> None:
+        """Refuse connections until `open`, as the port of a dead process does; those that are there stay.
+
+        With an open door a server that is gone looks like a machine that is: connections open and break.
+        """
+        self._door_opens = trio.Event()
+        self._door.cancel()
+
+    def open(self) -> None:
+        self._door_opens.set()
 
     def cut(self, rng: Random, share: float) -> int:
         """Reset about this share of the connections, at least one; how many there were."""
