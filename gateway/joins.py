@@ -46,8 +46,11 @@ class JoinDesk:
         self._behind_bytes_max = behind_bytes_max
         self._joining: dict[Feed, list[PendingJoins]] = {}
         """Who waits until the feed can answer at all."""
+        self._doubted: dict[Feed, list[PendingJoins]] = {}
+        """Who said to be further than the feed.  The next answer of the shard may be older than they are: another gateway
+        may have given them what came after it.  So it lets in whom it reaches, and whom it does not are asked about again."""
         self._verifying: dict[Feed, list[PendingJoins]] = {}
-        """Who said to be further than the feed: the next attach tells which of the two is behind."""
+        """Who was further than the feed after that, too: this attach was asked after they came, and is the last word."""
         self._pending: dict[PendingJoins, None] = {}
 
     def ask(self, pending: PendingJoins) -> None:
@@ -58,9 +61,9 @@ class JoinDesk:
             if not feed.is_joinable:
                 self._wait(self._joining, feed, pending)
             elif _is_ahead(feed, request):
-                if feed not in self._verifying:
+                if feed not in self._doubted:
                     self._reattach(feed)
-                self._wait(self._verifying, feed, pending)
+                self._wait(self._doubted, feed, pending)
         if pending.awaited:
             self._pending[pending] = None
         else:
@@ -71,28 +74,39 @@ class JoinDesk:
         table.setdefault(feed, []).append(pending)
 
     def on_attached(self, feed: Feed) -> None:
-        """The shard has answered for the feed, or refused it for good: what it says of positions is the last word."""
-        verifying = self._verifying.pop(feed, [])
+        """The shard has answered for the feed, or refused it for good."""
+        verifying, doubted = self._verifying.pop(feed, []), self._doubted.pop(feed, [])
         if feed.repair is not None:
             # What they are ahead of may be in the hole: their answer waits until it is closed.
-            if verifying:
-                self._joining.setdefault(feed, []).extend(verifying)
+            if verifying or doubted:
+                self._joining.setdefault(feed, []).extend([*verifying, *doubted])
             return
         self._release(verifying, feed)
         if feed.is_joinable or feed.state is FeedState.REFUSED:
-            self._release(self._joining.pop(feed, ()), feed)
+            doubted += self._joining.pop(feed, ())
+        ahead = self._let_in(doubted, feed)
+        if ahead:
+            self._verifying[feed] = ahead
+            self._reattach(feed)
 
     def on_joinable(self, feed: Feed) -> None:
         """The feed's last mark has been passed on: joins can be placed behind it."""
-        waiting = self._joining.pop(feed, None)
-        if waiting is None:
-            return
-        ahead = [pending for pending in waiting if any(of is feed and _is_ahead(of, asked) for _, asked, of in pending.requests)]
+        ahead = self._let_in(self._joining.pop(feed, ()), feed)
         if ahead:
-            if feed not in self._verifying:
+            if feed not in self._doubted:
                 self._reattach(feed)
-            self._verifying.setdefault(feed, []).extend(ahead)
-        self._release([pending for pending in waiting if pending not in ahead], feed)
+            self._doubted.setdefault(feed, []).extend(ahead)
+
+    def _let_in(self, waiting: Iterable[PendingJoins], feed: Feed) -> list[PendingJoins]:
+        """Answer whom the feed reaches; answers those who are still ahead of it."""
+        ahead = []
+        for pending in waiting:
+            is_ahead = any(of is feed and _is_ahead(of, asked) for _, asked, of in pending.requests)
+            if is_ahead and feed.state is not FeedState.REFUSED:
+                ahead.append(pending)
+            else:
+                self._release((pending,), feed)
+        return ahead
 
     def _release(self, waiting: Iterable[PendingJoins], feed: Feed) -> None:
         for pending in waiting:
@@ -109,13 +123,14 @@ class JoinDesk:
             self._finish(pending)
         if overdue:
             self._joining = self._still_waiting(self._joining)
+            self._doubted = self._still_waiting(self._doubted)
             self._verifying = self._still_waiting(self._verifying)
 
     def _still_waiting(self, table: dict[Feed, list[PendingJoins]]) -> dict[Feed, list[PendingJoins]]:
         return {feed: still for feed, waiting in table.items() if (still := [p for p in waiting if p in self._pending])}
 
     def is_waited_for(self, feed: Feed) -> bool:
-        return feed in self._joining or feed in self._verifying
+        return feed in self._joining or feed in self._doubted or feed in self._verifying
 
     def _finish(self, pending: PendingJoins) -> None:
         if not pending.client.closing:

@@ -126,7 +126,38 @@ def test_a_place_that_the_shard_does_not_know_ends_the_epoch_for_that_reader() -
     play.feed.on_attached(attached(1, 4))
     play.ask(Position("e1", 6))
     play.feed.on_attached(attached(5, 4, resumed=True))
+    assert not play.answers, "this answer may have been on its way when they came"
+    assert play.owner.reattached == [play.feed] * 2
+    play.feed.on_attached(attached(5, 4, resumed=True))
     assert play.joined().reason == "epoch"
+    assert not play.desk.is_waited_for(play.feed)
+
+
+def test_who_has_more_than_the_answer_that_was_under_way_is_not_told_that_the_log_is_another() -> None:
+    """Found by chaos: a gateway drains, its readers come with the newest event, and the room is just being attached."""
+    play = Play()
+    play.ask(Position("e1", 3))
+    play.ask(Position("e1", 5))
+    play.feed.on_attached(attached(1, 4))
+    assert play.joined().recovered, "who is not ahead is let in"
+    assert play.owner.reattached == [play.feed]
+    play.feed.on_batch(batch(5, 6))
+    play.feed.boundary = play.feed.ring.head
+    play.feed.on_attached(attached(7, 6, resumed=True))
+    assert [answer.recovered for answer in play.answers if isinstance(answer, Joined)] == [True, True]
+
+
+def test_who_comes_while_a_verification_is_under_way_is_verified_by_one_that_was_asked_later() -> None:
+    play = Play()
+    play.feed.on_attached(attached(1, 4))
+    play.ask(Position("e1", 5))
+    play.feed.on_attached(attached(5, 4, resumed=True))
+    play.ask(Position("e1", 6))
+    play.feed.on_attached(attached(5, 5, resumed=True))
+    assert play.joined().recovered
+    assert play.desk.is_waited_for(play.feed)
+    play.feed.on_attached(attached(6, 6, resumed=True))
+    assert [answer.recovered for answer in play.answers if isinstance(answer, Joined)] == [True, True]
 
 
 def test_a_join_waits_for_its_first_attach_and_then_is_answered() -> None:
