@@ -125,7 +125,10 @@ def _witnesses(lines: Iterable[AnyLine], found: Findings) -> Iterable[Witness]:
                 found.seen += 1
                 witness.entries.append(Seen(line.epoch, line.offset, line.id))
             case Placed():
-                found.resets += line.why == "reset"
+                if line.why == "reset":
+                    # Each store and shard together still knew everything, and rings reach further than any fault lasts.
+                    found.resets += 1
+                    found.violations.append(f"{line.who} had to start over in {line.room}, from {line.offset} of {line.epoch}")
                 found.skipped += line.why == "skipped"
                 witness.entries.append(Place(line.epoch, line.offset, line.continues))
             case Said():

@@ -280,6 +280,35 @@ class Nemesis:
         async with self._fault("rebalance", ""):
             await self._cluster("rebalance")
 
+    async def kill_during_move(self) -> None:
+        """Slots are on their way to a shard, or from it, when it dies; the operator's command is repeated."""
+        rooms, to = self._rng.sample(list(self._world.rooms), ROOMS_MOVED), self._shard()
+        slots = [str(slot_of(RoomName(room))) for room in rooms]
+        victim, fleet = self._rng.choice([to, self._shard()]), self._world.fleet
+        async with self._fault("kill_during_move", f"{', '.join(slots)} to {to.name}, {victim.name} dies"):
+            async with trio.open_nursery() as nursery:
+                # What becomes of a command whose target dies is its own business; that it ends is ours.
+                command = partial(fleet.parvis, "cluster", "move", *slots, "--to", to.name)
+                nursery.start_soon(in_thread, command)
+                await trio.sleep(self._rng.uniform(0.5, 2.0))
+                await in_thread(partial(fleet.kill, victim.name))
+                await trio.sleep(self._rng.uniform(0.5, 2.0))
+                await in_thread(partial(fleet.start, victim.name))
+            await self._cluster("move", *slots, "--to", to.name)
+        async with self._fault("rebalance", ""):
+            await self._cluster("rebalance")
+
+    async def kill_two_shards(self) -> None:
+        """Most of the cluster at once: the one that is left serves all."""
+        fleet = self._world.fleet
+        names = self._rng.sample([node.name for node in fleet.of("broker") if node.is_up], 2)
+        async with self._fault("kill_two_shards", " and ".join(names)):
+            for name in names:
+                await in_thread(partial(fleet.kill, name))
+            await trio.sleep(self._rng.uniform(3.0, 5.0))
+        for name in names:
+            await self._return(fleet.nodes[name])
+
     async def add_and_remove_shard(self) -> None:
         """One more shard joins on a working evening, and leaves again."""
         fleet = self._world.fleet
@@ -322,13 +351,15 @@ KINDS: Final[dict[str, Callable[[Nemesis], Awaitable[None]]]] = {
     "freeze_store": Nemesis.freeze_store,
     "forget": Nemesis.forget,
     "move_slots": Nemesis.move_slots,
+    "kill_during_move": Nemesis.kill_during_move,
+    "kill_two_shards": Nemesis.kill_two_shards,
     "add_and_remove_shard": Nemesis.add_and_remove_shard,
 }
 """What can go wrong; a run with a static map or a store in a file has only those that do not need more."""
 
 NEED_REDIS: Final = frozenset({
     "cut_store_links", "hold_store_links", "restart_store", "kill_store", "freeze_store", "forget", "move_slots",
-    "add_and_remove_shard",
+    "kill_during_move", "kill_two_shards", "add_and_remove_shard",
 })  # fmt: skip
 
 PLANNED: Final = ("drain_shard", "shard_returns", "move_slots", "rebalance", "add_shard", "remove_shard")

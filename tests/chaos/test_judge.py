@@ -75,6 +75,7 @@ def without(kind: type, *at: float) -> Callable[[list[AnyLine]], list[AnyLine]]:
         (Saw(0.5, "bob", ROOM, "e", 1, "another"), "two writers"),
         (Failed(9.0, "ann", ROOM, "m9", "forbidden", True), "refused for good"),
         (Stopped(9.0, "ann", 3507, "no"), "was stopped"),
+        (Placed(9.0, "ann", ROOM, "e", 1, False, "reset"), "had to start over"),
         (Said(9.0, "ann", ROOM, "m9"), "never came to an end"),
         (Attached(9.0, "shard-3", "gateway-1", ROOM, 2, "e", 3, chain_at(LOG, 3), True), "term 2 of slot"),
         (Sent(9.0, "shard-1", "gateway-2", ROOM, 1, "e", 2, "00" * 8), "where the record has"),
