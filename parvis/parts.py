@@ -132,7 +132,7 @@ def _say_what_it_keeps(host: Host, journal: Journal) -> None:
         )  # fmt: skip
 
 
-def _show_store(counters: BrokerCounters, settings: Settings, journal: Journal) -> None:
+def show_store(counters: BrokerCounters, settings: Settings, journal: Journal) -> None:
     """What of the store decides how much a crash may cost, as metrics."""
     counters.journal_store["kind"] = settings.journal.kind
     if isinstance(journal, RedisJournal):
@@ -152,7 +152,7 @@ async def start_shard(
     """
     settings = host.settings
     counters = BrokerCounters()
-    _show_store(counters, settings, opened.journal)
+    show_store(counters, settings, opened.journal)
     host.registry.expose(counters, node=settings.broker.id)
     parts = BrokerParts(
         settings=settings.broker,

@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
+from structlog.testing import capture_logs
 
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import JournalCorrupt
 from broker.journal.redis import RedisJournal
 from broker.journal.sqlite import SqliteJournal
 from parvis.errors import StartError
-from parvis.parts import Host, address_is_free, journal_path, open_journal, opened_journal
+from parvis.parts import Host, address_is_free, journal_path, open_journal, opened_journal, show_store
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.logs import make_logger
+from runtime.metrics import BrokerCounters
 from runtime.schema import ClusterSettings, JournalSettings, LogSettings, RedisSettings, Settings
 from tests.support.redis_server import redis_server
 
@@ -44,6 +47,19 @@ def test_a_journal_in_redis_is_that_of_the_clusters_name(tmp_path: Path) -> None
         assert journals[0].store_id == journals[1].store_id != journals[2].store_id
         for journal in journals:
             journal.close()
+
+
+async def test_what_a_crash_of_the_store_would_cost_is_logged_and_shown(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis", "--appendonly", "yes") as server:
+        settings = Settings(journal=JournalSettings(kind="redis"), redis=RedisSettings(url=server.url))
+        counters = BrokerCounters()
+        with capture_logs() as lines:
+            async with opened_journal(Host(settings, Lifecycle(), structlog.get_logger())) as opened:
+                show_store(counters, settings, opened.journal)
+        (line,) = lines
+        assert (line["event"], line["appendonly"], line["appendfsync"]) == ("journal_store", True, "everysec")
+        assert counters.journal_store == {"kind": "redis", "appendonly": "yes", "appendfsync": "everysec"}
+        assert counters.journal_replicas() == 0
 
 
 async def test_the_journal_is_closed_after_its_last_job(tmp_path: Path) -> None:

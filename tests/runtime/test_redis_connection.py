@@ -81,7 +81,7 @@ def test_what_was_answered_before_the_cut_is_known(server: RedisServer) -> None:
 
 def test_silence_ends_with_the_timeout_and_with_the_connection(server: RedisServer) -> None:
     with redis_proxy(lambda command: Silence() if command[0] == b"PING" else None, server.port) as proxy:
-        connection = proxied(proxy)
+        connection = connect(proxy.hasty)
         began = time.monotonic()
         with pytest.raises(RedisAway, match=r"no answer within 0\.3 s") as away:
             connection.call("PING")

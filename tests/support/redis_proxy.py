@@ -63,7 +63,12 @@ class RedisProxy:
 
     @property
     def settings(self) -> RedisSettings:
-        return RedisSettings(url=f"redis://127.0.0.1:{self.port}/0", timeout_s=0.3)
+        return RedisSettings(url=f"redis://127.0.0.1:{self.port}/0", timeout_s=5.0)
+
+    @property
+    def hasty(self) -> RedisSettings:
+        """For tests that wait for the timeout itself."""
+        return RedisSettings(url=self.settings.url, timeout_s=0.3)
 
     def count(self, *word: bytes) -> int:
         """How many commands began with these words."""

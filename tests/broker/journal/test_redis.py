@@ -289,4 +289,4 @@ def test_an_entry_that_is_gone_or_damaged_is_told(server: RedisServer, open_redi
 def test_silence_at_the_start_is_told(open_redis: OpenRedis) -> None:
     with redis_proxy(lambda _: Silence()) as proxy:
         with pytest.raises(Unavailable, match=r"no answer within 0\.3 s \(opening the journal\)"):
-            open_redis(proxy.settings)
+            open_redis(proxy.hasty)

@@ -89,7 +89,7 @@ def test_one_of_many_that_was_not_done_is_sent_again_alone(server: RedisServer) 
 
 def test_a_call_of_unknown_fate_is_never_sent_again(server: RedisServer) -> None:
     with redis_proxy(lambda command: None, server.port) as proxy:
-        client = RedisClient(proxy.settings, [ADD])
+        client = RedisClient(proxy.hasty, [ADD])
         run_calls(client, [call_of(ADD, ["n"], 1)], soon())
         server.freeze()
         (lost,) = run_calls(client, [call_of(ADD, ["n"], 1)], soon())

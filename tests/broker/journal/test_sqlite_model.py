@@ -1,122 +1,25 @@
-"""SQLite and the memory model, side by side through any history: the same outcomes, the same rooms."""
+"""SQLite and the memory model, side by side through any history."""
 
 import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
-from broker.journal.memory import MemoryJournal
-from broker.journal.protocol import CommitVerdict, Erasure, Journal, StaleMap, Write
 from broker.journal.sqlite import SqliteJournal
-from broker.record import Head
-from tests.support.journal_writes import START_MS, RoomWriter
-from wire.names import Epoch, Slot, Term
-
-ROOMS = ("test/a", "test/b", "test/c")
-# What a shard may believe wrongly, besides being right.
-BELIEFS = st.sampled_from(["right", "right", "right", "right", "fenced", "ahead", "behind", "other", "other epoch"])
-OFFSETS = st.integers(0, 30)
-TEXTS = st.lists(st.text(max_size=5), max_size=4)
+from tests.support.journals_agree import AGREEMENT, JournalsAgree
 
 
-class JournalsAgree(RuleBasedStateMachine):
-    """One shard of three rooms in two slots, writing the same to both journals."""
-
+class SqliteAgrees(JournalsAgree):
     def __init__(self) -> None:
-        super().__init__()
         self.directory = Path(tempfile.mkdtemp())
-        self.model = MemoryJournal("store-1")
-        self.sqlite = self.opened()
-        self.writers = {room: RoomWriter(room, slot=n % 2, term=0) for n, room in enumerate(ROOMS)}
-        self.epochs = 0
+        super().__init__()
 
     def opened(self) -> SqliteJournal:
         return SqliteJournal(self.directory / "journal.sqlite", new_store_id="store-1", synchronous="normal")
 
     def teardown(self) -> None:
-        self.sqlite.close()
+        super().teardown()
         shutil.rmtree(self.directory)
 
-    @rule(slots=st.lists(st.integers(0, 1)), version=st.integers(0, 3))
-    def claim(self, slots: list[int], version: int) -> None:
-        def claimed(journal: Journal) -> object:
-            try:
-                return journal.claim([Slot(slot) for slot in slots], version, "shard-1")
-            except StaleMap as refused:
-                return refused.asked, refused.newest
 
-        terms = claimed(self.model)
-        assert claimed(self.sqlite) == terms
-        if isinstance(terms, dict):
-            for writer in self.writers.values():
-                writer.term = terms.get(writer.slot, writer.term)
-
-    @rule(group=st.dictionaries(st.sampled_from(ROOMS), st.tuples(BELIEFS, TEXTS, st.booleans(), st.lists(OFFSETS, max_size=3))))
-    def commit(self, group: dict[str, tuple[str, list[str], bool, list[int]]]) -> None:
-        writes = [self.write(room, *choice) for room, choice in group.items()]
-        outcomes = list(self.model.commit(writes))
-        assert list(self.sqlite.commit(writes)) == outcomes
-        for write, outcome in zip(writes, outcomes, strict=True):
-            if outcome.verdict is CommitVerdict.COMMITTED:
-                self.writers[write.room].head = write.head
-
-    def write(self, room: str, belief: str, texts: list[str], new_epoch: bool, erase: list[int]) -> Write:
-        writer = self.writers[room]
-        head, term = writer.head, writer.term
-        base = {
-            "ahead": Head(head.epoch, head.offset + 2, head.chain, head.at),
-            "behind": Head(head.epoch, max(0, head.offset - 1), head.chain, head.at),
-            "other": Head(head.epoch, head.offset, b"other content...", head.at),
-            "other epoch": Head(Epoch("never-was"), head.offset, head.chain, head.at),
-        }.get(belief, head)
-        if belief == "fenced":
-            writer.term = Term(term - 1)
-        self.epochs += 1
-        write = writer.write(
-            *texts, base=base, new_epoch=f"epoch-{self.epochs}" if new_epoch and texts else None,
-            erasures=[Erasure(offset, f"reason {n}") for n, offset in enumerate(erase)],
-        )
-        writer.term = term
-        return write
-
-    @rule(room=st.sampled_from(ROOMS), keep_after=st.integers(-1, 30), before=st.integers(0, 100), least=st.integers(0, 6))
-    def retain(self, room: str, keep_after: int, before: int, least: int) -> None:
-        for journal in (self.model, self.sqlite):
-            journal.retain(self.writers[room].room, keep_after, START_MS + before, least)
-
-    @rule()
-    def idle(self) -> None:
-        self.sqlite.idle()
-
-    @rule()
-    def reopen(self) -> None:
-        self.sqlite.close()
-        self.sqlite = self.opened()
-
-    @rule(
-        room=st.sampled_from(ROOMS), events=OFFSETS, size=st.integers(0, 2000), since=st.integers(0, 100), least=st.integers(0, 9)
-    )
-    def load(self, room: str, events: int, size: int, since: int, least: int) -> None:
-        name = self.writers[room].room
-        loads = [journal.load(name, events, size, START_MS + since, least) for journal in (self.model, self.sqlite)]
-        assert loads[0] == loads[1]
-
-    @rule(room=st.sampled_from(ROOMS), epoch=st.integers(0, 9), after=st.integers(-2, 30), limit=OFFSETS)
-    def read(self, room: str, epoch: int, after: int, limit: int) -> None:
-        name, epoch_name = self.writers[room].room, Epoch(f"epoch-{epoch}" if epoch else "epoch-a")
-        assert self.model.read(name, epoch_name, after, limit) == self.sqlite.read(name, epoch_name, after, limit)
-
-    @invariant()
-    def all_is_the_same(self) -> None:
-        assert self.model.newest_map_version() == self.sqlite.newest_map_version()
-        for writer in self.writers.values():
-            assert self.model.load(writer.room, 99, 99_999, 0, 99) == self.sqlite.load(writer.room, 99, 99_999, 0, 99)
-
-
-TestJournalsAgree = JournalsAgree.TestCase
-TestJournalsAgree.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestSqliteAgrees = SqliteAgrees.TestCase
+TestSqliteAgrees.settings = AGREEMENT
