@@ -42,6 +42,7 @@ check: $(VENV)/.installed-dev ## ruff, mypy --strict and the house tests: under 
 
 sim: $(VENV)/.installed-dev ## run a simulated cluster under many seeds (SEEDS=200 FIRST=0): tests/sim/README.md
 	$(PY) -m tests.sim.replay --seeds $(SEEDS) --first $(FIRST)
+	$(PY) -m tests.sim.replay --seeds $(SEEDS) --first $(FIRST) --moving
 
 chaos: $(VENV)/.installed-dev ## break a real cluster for three minutes and prove that nothing was lost (CHAOS="--seed 7"): tests/chaos/README.md
 	$(PY) -m tests.chaos.run $(CHAOS)

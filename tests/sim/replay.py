@@ -3,6 +3,7 @@
     python -m tests.sim.replay 23            what became of seed 23, run twice and compared
     python -m tests.sim.replay 23 --trace    and everything that happened in it, line by line
     python -m tests.sim.replay --seeds 200   seeds 0 to 199; exit code 1 when one finds anything
+    python -m tests.sim.replay --moving ...  the same in a cluster whose slots change hands
 """
 
 import argparse
@@ -10,12 +11,12 @@ import sys
 import time
 from collections import Counter
 
-from tests.support.simulation import Report, simulate
+from tests.support.simulation import MOVING, Plan, Report, simulate
 
 
-def command_of(seed: int) -> str:
+def command_of(report: Report) -> str:
     """What replays a seed."""
-    return f"python -m tests.sim.replay {seed} --trace"
+    return f"python -m tests.sim.replay {report.seed} --trace{' --moving' if report.is_moving else ''}"
 
 
 def describe(report: Report) -> str:
@@ -29,16 +30,16 @@ def describe(report: Report) -> str:
         *(f"  {violation}" for violation in report.violations),
     ]
     if report.violations:
-        lines.append(f"  replay it with: {command_of(report.seed)}")
+        lines.append(f"  replay it with: {command_of(report)}")
     return "\n".join(lines)
 
 
-def replay(seed: int, *, with_trace: bool) -> int:
-    report = simulate(seed)
+def replay(seed: int, plan: Plan, *, with_trace: bool) -> int:
+    report = simulate(seed, plan)
     if with_trace:
         print("\n".join(report.lines))
     print(describe(report))
-    again = simulate(seed)
+    again = simulate(seed, plan)
     if again.digest != report.digest:
         first = next((place for place, pair in enumerate(zip(report.lines, again.lines, strict=False)) if pair[0] != pair[1]), -1)
         print(f"  NOT REPEATABLE from line {first}:\n  {report.lines[first]}\n  {again.lines[first]}")
@@ -46,12 +47,12 @@ def replay(seed: int, *, with_trace: bool) -> int:
     return 1 if report.violations else 0
 
 
-def run_many(first: int, count: int) -> int:
+def run_many(first: int, count: int, plan: Plan) -> int:
     began = time.perf_counter()
     simulated_s, failed = 0.0, 0
     faults: Counter[str] = Counter()
     for seed in range(first, first + count):
-        report = simulate(seed)
+        report = simulate(seed, plan)
         simulated_s += report.simulated_s
         faults += report.faults
         if report.violations:
@@ -68,17 +69,19 @@ def main() -> int:
     parser.add_argument("seed", type=int, nargs="?", help="the seed to replay")
     parser.add_argument("--trace", action="store_true", help="print everything that happened")
     parser.add_argument("--digest", action="store_true", help="print the digest alone")
+    parser.add_argument("--moving", action="store_true", help="in a cluster whose slots change hands")
     parser.add_argument("--seeds", type=int, default=0, help="run so many seeds")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     asked = parser.parse_args()
     if asked.seed is None and not asked.seeds:
         parser.error("a seed, or --seeds")
+    plan = MOVING if asked.moving else Plan()
     if asked.seed is None:
-        return run_many(asked.first, asked.seeds)
+        return run_many(asked.first, asked.seeds, plan)
     if asked.digest:
-        print(simulate(asked.seed).digest)
+        print(simulate(asked.seed, plan).digest)
         return 0
-    return replay(asked.seed, with_trace=asked.trace)
+    return replay(asked.seed, plan, with_trace=asked.trace)
 
 
 if __name__ == "__main__":

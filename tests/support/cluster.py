@@ -6,7 +6,7 @@ lanes, the clock and the random source are the test's.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
 
@@ -25,11 +25,16 @@ from runtime.offload import Offload, ThreadLane
 from runtime.schema import BrokerSettings, ClusterSettings, GatewaySettings, RoomSettings
 from runtime.sockets import SocketNetwork
 from runtime.transport import Listener, Network
-from shard_router.directory import StaticDirectory
+from shard_router.cluster_directory import ClusterDirectory
+from shard_router.cluster_records import Report, Role
+from shard_router.directory import Directory, StaticDirectory
 from shard_router.link_opener import dial
 from shard_router.router import ShardRouter
 from shard_router.slots import slot_of
 from wire.names import RoomName
+
+Directories = Callable[[Role, str, str], ClusterDirectory]
+"""A directory that can change, for a node by its role, its name and its address."""
 
 SECRETS = (b"a secret that all nodes of a test share",)
 GUEST_KEY = bytes(range(32))
@@ -62,6 +67,9 @@ class ShardNode:
     port: int = 0
     server: ShardServer | None = None
     ended: trio.Event = field(default_factory=trio.Event)
+
+    def report(self) -> Report:
+        return Report() if self.server is None else self.server.report()
 
     async def kill(self) -> None:
         """As kill -9 would: no goodbye, no last commit."""
@@ -116,8 +124,12 @@ class Cluster:
         host: str = "127.0.0.1",
         log: FilteringBoundLogger | None = None,
         accepts_elsewhere_per_s: float | None = None,
+        directories: Directories | None = None,
     ) -> None:
-        """`networks` gives each node, by its name, a network of its own; without it all share `network`."""
+        """`networks` gives each node, by its name, a network of its own; without it all share `network`.
+
+        `directories` gives each node, at each of its starts, a directory to join; without it the shards stay who they are.
+        """
         self._nursery = nursery
         self.journal = journal or MemoryJournal("a-test-store")
         self.network = network or SocketNetwork()
@@ -131,6 +143,7 @@ class Cluster:
         self._host = host
         self._log = log or quiet_log()
         self._accepts_elsewhere_per_s = accepts_elsewhere_per_s
+        self._directories = directories
         self.shards: dict[str, ShardNode] = {}
         self.gateways: dict[str, GatewayNode] = {}
         self._closed_lanes: list[ThreadLane] = []
@@ -148,6 +161,20 @@ class Cluster:
         """Which shard speaks for a room."""
         return self._directory().slot_map.owner_of(slot_of(RoomName(room)))
 
+    @asynccontextmanager
+    async def _joined(self, role: Role, node: str, port: int, report: Callable[[], Report]) -> AsyncIterator[Directory]:
+        """A node's place in its cluster; one that is killed says no goodbye."""
+        if self._directories is None:
+            yield self._directory()
+            return
+        directory = self._directories(role, node, f"{self._host}:{port}")
+        directory.report = report
+        async with trio.open_nursery() as nursery:
+            await nursery.start(directory.run)
+            yield directory
+            nursery.cancel_scope.cancel()
+        await directory.leave()
+
     async def start_shard(self, shard: str, *, journal: Journal | None = None) -> ShardNode:
         """Start one shard of `shard_ports`, and wait until it serves."""
         node = ShardNode(shard, self._lifecycle(), trio.CancelScope(), BrokerCounters(), self.shard_ports[shard])
@@ -161,7 +188,8 @@ class Cluster:
 
         async def live(*, task_status: trio.TaskStatus[ShardServer]) -> None:
             with node.scope:
-                await run_shard(parts, task_status=task_status)
+                async with self._joined("shard", shard, node.port, node.report) as directory:
+                    await run_shard(replace(parts, directory=directory), task_status=task_status)
             node.ended.set()
 
         self._closed_lanes += [lane for lane in lanes if isinstance(lane, ThreadLane)]
@@ -173,13 +201,12 @@ class Cluster:
         """Start one gateway with a router of its own, and wait until clients can connect."""
         node = GatewayNode(name, self._lifecycle(), trio.CancelScope(), GatewayCounters())
         base = settings or self._gateway
-        directory = self._directory()
         network = self._network_of(name)
         rng = self._rng_for()
 
         async def live(*, task_status: trio.TaskStatus[Listener]) -> None:
             with node.scope:
-                async with trio.open_nursery() as nursery:
+                async with self._joined("gateway", name, port, Report) as directory, trio.open_nursery() as nursery:
                     router = ShardRouter(
                         directory, dial(directory, network), secrets=SECRETS, role="gateway", node=name, rng=rng,
                         log=self._log, counters=node.router_counters,

@@ -14,7 +14,9 @@ from typing import Protocol
 import trio
 
 from broker.journal.protocol import Unavailable
+from shard_router.joining import NameTaken
 from tests.support.cluster import Cluster, GatewayNode, ShardNode
+from tests.support.cluster_store_model import ClusterStoreClient, ClusterStoreModel
 from tests.support.faulty_journal import Call, Fault, FaultyJournal
 from tests.support.forgetful_journal import ForgetfulJournal
 from tests.support.sim_chronicle import Chronicle
@@ -36,6 +38,8 @@ class World(Protocol):
     pace: LanePace
     cluster: Cluster
     chronicle: Chronicle
+    directory_store: ClusterStoreModel
+    directory_clients: dict[str, ClusterStoreClient]
     gateway_ports: dict[str, int]
     people: tuple[str, ...]
 
@@ -54,7 +58,7 @@ class Nemesis:
         self.done: Counter[str] = Counter()
         self._world = world
         self._rng = rng
-        self._kinds = [(kind, KINDS[kind]) for kind in kinds]
+        self._kinds = [(kind, {**KINDS, **MOVING_KINDS}[kind]) for kind in kinds]
         self._mean_pause_s = mean_pause_s
         self.away: dict[str, None] = {}
         """Nodes that are stopped, or on their way up again."""
@@ -198,6 +202,8 @@ class Nemesis:
     async def _strand(self, name: str, node: ShardNode | GatewayNode) -> None:
         """Given up and replaced, it still runs for a while: with all that it had under way."""
         self._world.network.strand(name)
+        if client := self._world.directory_clients.pop(name, None):
+            client.is_cut_off = True
         lanes = self._world.lanes_of(name)
 
         async def end_at_last() -> None:
@@ -216,19 +222,27 @@ class Nemesis:
             lane.node_died()
 
     async def _start_shard(self, name: str) -> None:
-        """As a supervisor does: a shard that finds no store when it starts is started again."""
-        while True:
+        """As a supervisor does: a shard that finds no store, or its own late words, when it starts is started again."""
+        is_up = False
+        while not is_up:
             try:
                 await self._world.cluster.start_shard(name)
-            except Unavailable:
+                is_up = True
+            except* (Unavailable, NameTaken):
                 for lane in self._world.lanes_of(name):
                     lane.node_died()
                 await trio.sleep(0.5)
-            else:
-                return
 
     async def _start_gateway(self, name: str) -> None:
-        await self._world.cluster.start_gateway(name, port=self._world.gateway_ports[name])
+        is_up = False
+        while not is_up:
+            try:
+                await self._world.cluster.start_gateway(name, port=self._world.gateway_ports[name])
+                is_up = True
+            except* NameTaken:
+                for lane in self._world.lanes_of(name):
+                    lane.node_died()
+                await trio.sleep(0.5)
 
     def _count(self, name: str, node: ShardNode | GatewayNode) -> None:
         self._world.chronicle.count(name, node.counters)
@@ -239,6 +253,39 @@ class Nemesis:
         """The counters of all that runs."""
         for name, node in [*self._world.cluster.shards.items(), *self._world.cluster.gateways.items()]:
             self._count(name, node)
+
+    # --- the directory ------------------------------------------------------------------------
+
+    def directory_away(self) -> str:
+        """Its store answers nobody for a while."""
+        store, until = self._world.directory_store, trio.current_time() + self._rng.uniform(0.2, 6.0)
+
+        async def come_back() -> None:
+            store.is_away = True
+            await trio.sleep_until(until)
+            store.is_away = False
+
+        self._restarts.start_soon(come_back)
+        return f"until {until:.3f}"
+
+    def directory_replies(self) -> str:
+        store = self._world.directory_store
+        store.lose_replies = self._rng.randint(1, 8)
+        return f"the next {store.lose_replies} replies are lost"
+
+    def directory_cut(self) -> str:
+        """One node alone does not reach it."""
+        name = self._rng.choice(list(self._world.directory_clients))
+        client, until = self._world.directory_clients[name], trio.current_time() + self._rng.uniform(0.2, 6.0)
+
+        async def cut() -> None:
+            client.is_cut_off = True
+            await trio.sleep_until(until)
+            # Who was stranded meanwhile stays so.
+            client.is_cut_off = self._world.directory_clients.get(name) is not client
+
+        self._restarts.start_soon(cut)
+        return f"{name} until {until:.3f}"
 
     # --- the store --------------------------------------------------------------------------------
 
@@ -295,3 +342,14 @@ KINDS: dict[str, Cause] = {
     "fail_over": Nemesis.fail_over,
     "fail_over_and_crash": Nemesis.fail_over_and_crash,
 }
+_FORGETTING = ("fail_over", "fail_over_and_crash")
+_OF_DIRECTORIES: dict[str, Cause] = {
+    "directory_away": Nemesis.directory_away,
+    "directory_replies": Nemesis.directory_replies,
+    "directory_cut": Nemesis.directory_cut,
+}
+MOVING_KINDS: dict[str, Cause] = {
+    **{name: cause for name, cause in KINDS.items() if name not in _FORGETTING},
+    **_OF_DIRECTORIES,
+}
+"""For a cluster whose slots change hands.  Who still knows what a store forgot is judged where owners stay who they are."""

@@ -19,15 +19,19 @@ import trio.testing
 from broker.journal.protocol import LoadedRoom
 from broker.room import Room
 from client.updates import Stopped
+from runtime.metrics import DirectoryCounters
 from runtime.offload import Offload
 from runtime.schema import GatewaySettings
-from tests.support.cluster import Cluster
+from shard_router.cluster_directory import ClusterDirectory, new_member, probe_by
+from shard_router.cluster_records import Role
+from tests.support.cluster import SECRETS, Cluster
+from tests.support.cluster_store_model import ClusterStoreClient, ClusterStoreModel
 from tests.support.faulty_journal import FaultyJournal
 from tests.support.forgetful_journal import ForgetfulJournal
 from tests.support.history import Kept, Place, violations
 from tests.support.people import Person, epochs_of, person
 from tests.support.sim_chronicle import Chronicle, TracedWitness
-from tests.support.sim_faults import KINDS, LAGS_S, Nemesis
+from tests.support.sim_faults import KINDS, LAGS_S, MOVING_KINDS, Nemesis
 from tests.support.sim_lane import LanePace, SimLane
 from tests.support.sim_memory import SharedMemory
 from tests.support.sim_network import SimNetwork
@@ -61,6 +65,8 @@ class Plan:
     """How long it goes on, and what goes wrong."""
 
     faults: tuple[str, ...] = tuple(KINDS)
+    is_moving: bool = False
+    """Whether slots change hands: nodes have a directory that can change, and the faults of `MOVING_KINDS` are for them."""
     fault_pause_s: float = 1.2
     faults_s: float = 20.0
     messages: int = 12
@@ -75,6 +81,10 @@ class Plan:
     cable was pulled after 35 s, at the latest; a publish then waits 30 s for an answer."""
 
 
+MOVING = Plan(is_moving=True, faults=tuple(MOVING_KINDS))
+"""Slots change hands: members come, go, and are cut off from what says who owns what."""
+
+
 @dataclass
 class Report:
     """What a simulation came to.  Two of one seed are equal when their digests are."""
@@ -86,6 +96,7 @@ class Report:
     faults: Counter[str]
     acknowledged: int
     simulated_s: float
+    is_moving: bool = False
 
 
 def simulate(seed: int, plan: Plan | None = None) -> Report:
@@ -140,11 +151,14 @@ class _Simulation:
         self.memory = SharedMemory(self.store, self._owner_of, self._room_at)
         self.journal = FaultyJournal(self.store, self._rng("journal"))
         self.pace = LanePace()
+        self.directory_store = ClusterStoreModel()
+        self.directory_clients: dict[str, ClusterStoreClient] = {}
         self.gateway_ports = GATEWAY_PORTS
         self.people = NAMES
         self._lanes: dict[str, SimLane] = {}
         self._all_lanes: list[SimLane] = []
         self._lane_rng = self._rng("lanes")
+        self._directory_rng = self._rng("directory")
         self._here: list[Person] = []
         self._simulated_s = 0.0
         self._nemesis: Nemesis | None = None
@@ -169,6 +183,7 @@ class _Simulation:
             faults=self._nemesis.done if self._nemesis is not None else Counter(),
             acknowledged=sum(len(somebody.witness.acked) for somebody in self._here),
             simulated_s=self._simulated_s,
+            is_moving=self._plan.is_moving,
         )
 
     # --- the world ----------------------------------------------------------------------------
@@ -211,6 +226,7 @@ class _Simulation:
             world, journal=self.journal, networks=self.network.node, lanes=self._lane, rng=self._rng("nodes"),
             wall_clock=lambda: BEGAN_S + trio.current_time(), gateway=self._gateway_settings(),
             shard_ports=SHARD_PORTS, host=HOST, log=self.chronicle.log(),
+            directories=self._directory if self._plan.is_moving else None,
         )  # fmt: skip
         for shard in SHARD_PORTS:
             await self.cluster.start_shard(shard)
@@ -218,6 +234,15 @@ class _Simulation:
             await self.cluster.start_gateway(gateway, port=port)
         for number in range(len(NAMES)):
             await world.start(self._be_there, number)
+
+    def _directory(self, role: Role, node: str, address: str) -> ClusterDirectory:
+        client = self.directory_clients[node] = self.directory_store.client()
+        rng = Random(self._directory_rng.getrandbits(64))
+        return ClusterDirectory(
+            client, self._lane(f"{node}-directory"), new_member(role, node, rng, address=address, weight=100),
+            cluster="town", secrets=SECRETS, probe=probe_by(self.network.node(node)), rng=rng,
+            log=self.chronicle.log().bind(node=node), counters=DirectoryCounters(),
+        )  # fmt: skip
 
     def _gateway_settings(self) -> GatewaySettings:
         """In some seeds little is kept for slow readers, so that they are told to resume."""
