@@ -272,10 +272,10 @@ class Committer:
         """Have every head verified when the store is not the one it was; answers whether it is."""
         if not await self._watch.has_changed():
             return False
-        rooms = self._shard.doubt_heads()
+        rooms = self._shard.verify_heads()
         if rooms:
             self._counters.store_changes += 1
-            self._log.warning("heads_doubted", rooms=rooms)
+            self._log.warning("heads_to_verify", rooms=rooms)
         return True
 
     # --- unknown outcomes -----------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Hosted:
     """Events of a write with an unknown outcome: answered from the journal when the room is loaded again."""
     repair: Repair | None = None
     """What the journal has forgotten: it is written again before anything else of this room."""
-    doubted: bool = False
+    unverified: bool = False
     """The journal may have forgotten something: the next write that commits says that it has not."""
     queued: bool = False
     """Whether it stands in the queue for the next group commit."""
@@ -64,7 +64,7 @@ class Hosted:
 
     @property
     def has_writes(self) -> bool:
-        """Whether it has something for the journal, apart from a doubt."""
+        """Whether it has something for the journal, apart from its head to verify."""
         return self.repair is not None or (self.room is not None and self.room.has_unsubmitted)
 
     @property
@@ -76,6 +76,6 @@ class Hosted:
             and self.room is not None
             and not self.room.pending_count
             and self.repair is None
-            and not self.doubted
+            and not self.unverified
             and not self.waiting
         )

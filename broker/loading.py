@@ -46,8 +46,8 @@ class Loading:
         if before is not None:
             self._publishing.answer_unanswered(hosted)
             self._come_back(hosted, before, arrived, now_ms)
-        if hosted.doubted:
-            state.doubt(hosted)
+        if hosted.unverified:
+            state.verify(hosted)
         state.settle(hosted)
         return hosted
 

@@ -20,7 +20,7 @@ from wire.codes import Refusal
 from wire.limits import (
     AUTHOR_ID_CHARS_MAX,
     COMMIT_BYTES_MAX,
-    COMMIT_DOUBTED_MAX,
+    COMMIT_VERIFIED_MAX,
     COMMIT_WRITES_MAX,
     NICKNAME_BYTES_MAX,
     SHARD_PENDING_BYTES_MAX,
@@ -116,11 +116,11 @@ class Publishing:
     def take_group(self) -> list[Write]:
         """The next group commit, rooms in the order in which they began to wait; empty when nothing does.
 
-        Doubted heads take a share of each group, so that neither they nor publishers wait for all of the others.
+        Heads to verify take a share of each group, so that neither they nor publishers wait for all of the others.
         """
         state = self._state
         writes: list[Write] = []
-        while len(writes) < COMMIT_DOUBTED_MAX and (hosted := state.next_doubted()) is not None:
+        while len(writes) < COMMIT_VERIFIED_MAX and (hosted := state.next_unverified()) is not None:
             writes.append(_room_of(hosted).verification(hosted.slot, state.terms[hosted.slot]))
         size = 0
         while len(writes) < COMMIT_WRITES_MAX and size < COMMIT_BYTES_MAX:
@@ -155,7 +155,7 @@ class Publishing:
 
     def _committed(self, hosted: Hosted, write: Write, now_s: float, now_ms: int) -> None:
         """Whatever it was, the journal has this room's head."""
-        hosted.doubted = False
+        hosted.unverified = False
         if hosted.repair is not None:
             self._repaired(hosted, hosted.repair, len(write.entries))
         elif write.entries:
@@ -212,12 +212,12 @@ class Publishing:
             room.take_back()
             self._state.queue(hosted)
 
-    def doubt(self, slots: Container[Slot]) -> int:
+    def verify(self, slots: Container[Slot]) -> int:
         """Have the heads of all rooms of these slots verified; answers how many that are."""
-        doubted = [hosted for hosted in self._state.rooms.values() if hosted.slot in slots]
-        for hosted in doubted:
-            self._state.doubt(hosted)
-        return len(doubted)
+        rooms = [hosted for hosted in self._state.rooms.values() if hosted.slot in slots]
+        for hosted in rooms:
+            self._state.verify(hosted)
+        return len(rooms)
 
     def on_unknown(self, writes: Sequence[Write], nothing_done: bool = False) -> set[Slot]:
         """Nobody knows what became of a group: answers the slots to claim before anything is read.
@@ -262,7 +262,7 @@ class Publishing:
                     state.queue(hosted)
             elif hosted.phase is Phase.SUSPENDED:
                 state.load(hosted)
-            state.doubt(hosted)
+            state.verify(hosted)
 
     def reload_suspended(self) -> None:
         """Load what waits to be loaded again; what is on its way already stays there."""

@@ -103,10 +103,10 @@ class Shard:
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is decided and unpublished, nothing waits for a room or for the journal's word, no head is in doubt."""
+        """Nothing is decided and unpublished, nothing waits for a room or for the journal's word, no head is unverified."""
         rooms = self._state.rooms.values()
         return not self._state.pending_bytes and not any(
-            hosted.waiting or hosted.unanswered or hosted.repair or hosted.doubted for hosted in rooms
+            hosted.waiting or hosted.unanswered or hosted.repair or hosted.unverified for hosted in rooms
         )
 
     # --- slots and links --------------------------------------------------------------------------
@@ -265,9 +265,9 @@ class Shard:
                     effects += self.on_message(link, question, now_s, now_ms)
         return effects
 
-    def doubt_heads(self) -> int:
+    def verify_heads(self) -> int:
         """The journal may have forgotten something: verify every loaded room's head; answers how many that are."""
-        return self._publishing.doubt(self._state.terms)
+        return self._publishing.verify(self._state.terms)
 
     def speaks_beyond(self, slots: Collection[Slot]) -> bool:
         """Whether rooms are here that lie in none of these slots."""
@@ -275,10 +275,10 @@ class Shard:
         return any(hosted.slot not in here for hosted in self._state.rooms.values())
 
     def owes_the_journal(self, slots: Collection[Slot]) -> bool:
-        """Whether a room that lies in none of these slots is in doubt, or is being written again."""
+        """Whether a room that lies in none of these slots is unverified, or is being written again."""
         here = set(slots)
         rooms = self._state.rooms.values()
-        return any(hosted.slot not in here and (hosted.doubted or hosted.repair is not None) for hosted in rooms)
+        return any(hosted.slot not in here and (hosted.unverified or hosted.repair is not None) for hosted in rooms)
 
     def on_retained(self, room: RoomName, first_kept: int) -> list[Effect]:
         """The answer to `Retain`."""

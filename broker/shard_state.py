@@ -66,8 +66,8 @@ class ShardState:
         self.rooms_loading = 0
         self.counters = counters
         self._dirty: deque[Hosted] = deque()
-        self._doubted: OrderedDict[RoomName, None] = OrderedDict()
-        """Rooms whose head is to be verified next; at most as many as were loaded when the doubt arose."""
+        self._unverified: OrderedDict[RoomName, None] = OrderedDict()
+        """Rooms whose head is to be verified next; at most as many as were loaded when that was asked for."""
         self._idle: OrderedDict[RoomName, None] = OrderedDict()
         self._effects: list[Effect] = []
 
@@ -204,18 +204,18 @@ class ShardState:
                 return hosted
         return None
 
-    def doubt(self, hosted: Hosted) -> None:
+    def verify(self, hosted: Hosted) -> None:
         """Have the room's head verified: by a write of its own, unless it has something to write anyway."""
-        hosted.doubted = True
-        self._doubted[hosted.name] = None
+        hosted.unverified = True
+        self._unverified[hosted.name] = None
         self.settle(hosted)
 
-    def next_doubted(self) -> Hosted | None:
+    def next_unverified(self) -> Hosted | None:
         """The next room of which only the head is to be verified."""
-        while self._doubted:
-            name, _ = self._doubted.popitem(last=False)
+        while self._unverified:
+            name, _ = self._unverified.popitem(last=False)
             hosted = self.rooms.get(name)
-            if hosted is not None and hosted.doubted and self._is_serving(hosted) and not hosted.has_writes:
+            if hosted is not None and hosted.unverified and self._is_serving(hosted) and not hosted.has_writes:
                 return hosted
         return None
 
@@ -224,4 +224,4 @@ class ShardState:
 
     @property
     def has_queued(self) -> bool:
-        return bool(self._dirty or self._doubted)
+        return bool(self._dirty or self._unverified)

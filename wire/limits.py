@@ -145,7 +145,7 @@ COMMIT_BYTES_MAX = 256 * 1024
 COMMIT_ROOM_BYTES_MAX = COMMIT_BYTES_MAX // 4
 # Heads that one group verifies after the store has changed (a write of nothing each): 10,000 rooms take
 # 100 groups, about a second, and a group with room for publishers too.
-COMMIT_DOUBTED_MAX = COMMIT_WRITES_MAX // 5
+COMMIT_VERIFIED_MAX = COMMIT_WRITES_MAX // 5
 # Group commits begin at least so far apart while more is coming; an idle shard's first write waits
 # for nothing.  At 1,500 publishes a second into one SQLite room: 126 us of CPU a publish, 175 groups
 # a second and 4.5 ms to the answer (p50); without spacing 516 us, 1,195 groups and 1.1 ms.
@@ -164,7 +164,7 @@ JOURNAL_IDLE_AFTER_S = 1.0
 # within about so long that it has forgotten their last events.
 STORE_LOOK_INTERVAL_S = 1.0
 # So long a slot that moves away is held to write again what the store has forgotten of it: ten groups of
-# doubted heads and what they bring up; without a failover just before it is one look at the store.
+# heads to verify and what they bring up; without a failover just before it is one look at the store.
 MEND_BEFORE_MOVE_S = 0.2
 
 # --- reconnecting ------------------------------------------------------------------------------------

@@ -356,7 +356,7 @@ async def test_a_room_that_nobody_writes_to_is_repaired_when_the_store_has_faile
                     await trio.sleep(0.02)
         assert [entry.id for entry in journal.read(RoomName(ROOM), (await page(gateway)).epoch, 0, 10)] == ["m1", "m2"]
         told = {line["event"]: line for line in lines}
-        assert told["heads_doubted"]["rooms"] == 1
+        assert told["heads_to_verify"]["rooms"] == 1
         assert (told["forgotten_events_written_again"]["events"], told["forgotten_events_written_again"]["rooms_done"]) == (2, 1)
 
 

@@ -10,7 +10,7 @@ from broker.journal.protocol import Unavailable
 from tests.support.faulty_journal import Fault, FaultyJournal
 from tests.support.forgetful_town import Gateway, Town, town
 from tests.support.shard_driver import ROOM, ShardDriver, delete, edit, message
-from wire.limits import COMMIT_DOUBTED_MAX
+from wire.limits import COMMIT_VERIFIED_MAX
 from wire.names import Epoch, RoomName
 from wire.node_messages import CommandRefused, Committed
 
@@ -80,7 +80,7 @@ def test_a_repair_of_unknown_outcome_is_taken_up_where_the_store_is(fault: Fault
     keep = it.store.changes
     it.say(1, 2)
     it.fall_back(keep)
-    it.driver.shard.doubt_heads()
+    it.driver.shard.verify_heads()
     it.driver.finish(it.driver.take_group())
     it.commit_unknown(fault)
     assert_nobody_noticed(it, 1, 2)
@@ -125,31 +125,31 @@ def test_a_removal_that_was_forgotten_stays_a_removal() -> None:
     assert [event.removed for event in newcomer.shown.values()] == ["author", "author", ""]
 
 
-def test_each_doubted_head_is_verified_once_and_publishers_do_not_wait_for_all_of_them() -> None:
+def test_each_head_is_verified_once_and_publishers_do_not_wait_for_all_of_them() -> None:
     it = town()
-    rooms = [f"town/room-{number}" for number in range(2 * COMMIT_DOUBTED_MAX + 50)]
+    rooms = [f"town/room-{number}" for number in range(2 * COMMIT_VERIFIED_MAX + 50)]
     it.driver = ShardDriver(it.journal, rooms_loaded_max=len(rooms))
     it.driver.open_link(1)
     for number, room in enumerate(rooms):
         it.driver.say(1, message(number, room=room))
     it.driver.commit()
-    assert it.driver.shard.doubt_heads() == it.driver.shard.doubt_heads() == len(rooms)
+    assert it.driver.shard.verify_heads() == it.driver.shard.verify_heads() == len(rooms)
     it.driver.say(1, message(1000, room=rooms[-1]))
     sizes = []
     while group := it.driver.take_group():
         sizes.append((len(group), sum(bool(write.entries) for write in group)))
         it.driver.finish(group)
-    assert sizes == [(COMMIT_DOUBTED_MAX + 1, 1), (COMMIT_DOUBTED_MAX, 0), (49, 0)]
+    assert sizes == [(COMMIT_VERIFIED_MAX + 1, 1), (COMMIT_VERIFIED_MAX, 0), (49, 0)]
     assert it.driver.shard.is_settled
 
 
-def test_a_room_in_doubt_does_not_leave_memory() -> None:
+def test_a_room_to_be_verified_does_not_leave_memory() -> None:
     it = town()
     it.driver = ShardDriver(it.journal, rooms_loaded_max=1)
     it.driver.open_link(1)
     it.driver.say(1, message(1))
     it.driver.commit()
-    it.driver.shard.doubt_heads()
+    it.driver.shard.verify_heads()
     it.driver.take(1)
     it.driver.say(1, message(2, room="town/other"))
     (refused,) = it.driver.take(1)
@@ -161,14 +161,14 @@ def test_a_room_in_doubt_does_not_leave_memory() -> None:
     assert isinstance(it.driver.take(1)[0], Committed)
 
 
-def test_a_room_that_is_doubted_while_it_is_loaded_is_verified_when_it_is_there() -> None:
+def test_a_room_that_is_to_be_verified_while_it_is_loaded_is_verified_when_it_is_there() -> None:
     it = town()
     keep = it.store.changes
     it.say(1)
     it.driver.say(1, message(2))
     it.driver.loads_held = True
     it.driver.reclaim(it.driver.lose(it.driver.take_group()))
-    it.driver.shard.doubt_heads()
+    it.driver.shard.verify_heads()
     assert it.driver.take_group() == []
     it.driver.finish_loads()
     it.fall_back(keep)

@@ -230,4 +230,4 @@ def test_some_worlds_forget_what_nobody_knows_and_some_what_somebody_knows() -> 
     lines = [line for report in reports for line in report.lines]
     assert any("epoch_ended" in line for line in lines)
     assert any("forgotten_events_written_again" in line for line in lines)
-    assert any("event=heads_doubted" in line for line in lines)
+    assert any("event=heads_to_verify" in line for line in lines)

@@ -131,7 +131,7 @@ class Town:
 
     def notice(self) -> None:
         """The shard finds that the store is another one."""
-        self.driver.shard.doubt_heads()
+        self.driver.shard.verify_heads()
         self.commit()
 
     def restart(self) -> None:
