@@ -99,5 +99,6 @@ def _examine_one(connection: RedisConnection) -> ServerFacts:
         appendonly=facts.get("aof_enabled") == "1",
         appendfsync=fsync,
         replicas=int(facts.get("connected_slaves", "0")),
-        run=f"{facts.get('run_id')}/{facts.get('master_replid')}",
+        # 48 bits of each are enough to be another's by no accident, and short enough for a log line.
+        run=f"{facts.get('run_id', '')[:12]}/{facts.get('master_replid', '')[:12]}",
     )
