@@ -20,6 +20,8 @@ class Started:
     """How this person calls parvis: ``parvis``, or a path to it."""
     store: str = ""
     """Where a cluster keeps what is said; "" where that is the data directory itself."""
+    redis_url: str = ""
+    """Of a cluster's Redis, for the commands that look at it."""
 
 
 def banner(started: Started) -> str:
@@ -31,6 +33,8 @@ def banner(started: Started) -> str:
     several = f"{_count(gateways, 'gateway')}, {_count(started.shards, 'shard')}"
     size = "one process" if gateways == started.shards == 1 else several
     store = [f"  Journal     {started.store}"] if started.store else []
+    if started.redis_url:
+        store.append(f"  Cluster     {started.command} cluster status --redis {started.redis_url}")
     return "\n".join((
         "",
         f"  parvis {started.version} is up ({size})",

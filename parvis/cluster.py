@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
@@ -17,6 +18,7 @@ from parvis.errors import StartError
 from parvis.options import Config, Sets, read_settings
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
+from runtime.settings import DEFAULT_ORIGIN
 from shard_router import plan_edits
 from shard_router.cluster_outlook import outlook_of
 from shard_router.cluster_records import ClusterPlan
@@ -29,12 +31,16 @@ from wire.names import ShardId, Slot, parse_room
 cluster = App(name="cluster", help_format="markdown", help_epilogue="")
 
 Wait = Annotated[bool, Parameter(name="--wait", negative="--no-wait", help="Stay and show how slots move, until all are served.")]
+Redis = Annotated[
+    str | None, Parameter(name="--redis", help="The cluster's Redis, as in redis://127.0.0.1:6379/0; redis.url says it as well.")
+]
 To = Annotated[str, Parameter(name="--to", help="The shard that is to own them.")]
 
 
 @cluster.command(help_epilogue="", sort_key=0)
 def status(
-    *, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False, config: Config = None, sets: Sets = []  # noqa: B006
+    *, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    redis: Redis = None, config: Config = None, sets: Sets = []  # noqa: B006
 ) -> ExitCode:
     """Show the shards with their slots, the gateways, pins, and what is on its way.
 
@@ -56,13 +62,13 @@ def status(
         for each in as_tables(outlook):
             console.print(each)
 
-    return _run(config, sets, show)
+    return _run(redis, config, sets, show)
 
 
 @cluster.command(help_epilogue="", sort_key=1)
 def add(
     shard: str, /, *, weight: Annotated[int | None, Parameter(validator=Number(gte=1, lte=WEIGHT_MAX))] = None,
-    wait: Wait = True, config: Config = None, sets: Sets = [],  # noqa: B006
+    wait: Wait = True, redis: Redis = None, config: Config = None, sets: Sets = [],  # noqa: B006
 ) -> ExitCode:  # fmt: skip
     """Give a shard its share of the slots; it must have been started once.
 
@@ -73,11 +79,12 @@ def add(
     weight
         Its share, beside those of the others; 100 unless it had one before.
     """
-    return _edit(config, sets, wait, lambda outlook: plan_edits.add(outlook, ShardId(shard), weight), f"{shard} gets its share")
+    sentence = f"{shard} gets its share"
+    return _edit(redis, config, sets, wait, lambda outlook: plan_edits.add(outlook, ShardId(shard), weight), sentence)
 
 
 @cluster.command(help_epilogue="", sort_key=2)
-def drain(shard: str, /, *, wait: Wait = True, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
+def drain(shard: str, /, *, wait: Wait = True, redis: Redis = None, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
     """Take all slots from a shard, until it is added again.
 
     Parameters
@@ -85,11 +92,11 @@ def drain(shard: str, /, *, wait: Wait = True, config: Config = None, sets: Sets
     shard
         Its broker.id.
     """
-    return _edit(config, sets, wait, lambda outlook: plan_edits.drain(outlook, ShardId(shard)), f"{shard} is drained")
+    return _edit(redis, config, sets, wait, lambda outlook: plan_edits.drain(outlook, ShardId(shard)), f"{shard} is drained")
 
 
 @cluster.command(help_epilogue="", sort_key=3)
-def move(*slots: str, to: To, wait: Wait = True, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
+def move(*slots: str, to: To, wait: Wait = True, redis: Redis = None, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
     """Put slots onto a shard, until the next rebalance.
 
     Parameters
@@ -99,11 +106,11 @@ def move(*slots: str, to: To, wait: Wait = True, config: Config = None, sets: Se
     """
     found = _slots(slots)
     many = f"slot {found[0]} goes" if len(found) == 1 else f"{len(found)} slots go"
-    return _edit(config, sets, wait, lambda outlook: plan_edits.move(outlook, found, ShardId(to)), f"{many} to {to}")
+    return _edit(redis, config, sets, wait, lambda outlook: plan_edits.move(outlook, found, ShardId(to)), f"{many} to {to}")
 
 
 @cluster.command(help_epilogue="", sort_key=4)
-def pin(what: str, /, *, to: To, wait: Wait = True, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
+def pin(what: str, /, *, to: To, wait: Wait = True, redis: Redis = None, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
     """Keep a slot, or the slot of a room, on a shard until it is unpinned.
 
     Parameters
@@ -112,11 +119,12 @@ def pin(what: str, /, *, to: To, wait: Wait = True, config: Config = None, sets:
         A slot, or a room: then the slot it lies in, with every other room there.
     """
     slot = _slot(what)
-    return _edit(config, sets, wait, lambda outlook: plan_edits.pin(outlook, slot, ShardId(to)), f"slot {slot} is pinned to {to}")
+    sentence = f"slot {slot} is pinned to {to}"
+    return _edit(redis, config, sets, wait, lambda outlook: plan_edits.pin(outlook, slot, ShardId(to)), sentence)
 
 
 @cluster.command(help_epilogue="", sort_key=5)
-def unpin(what: str, /, *, wait: Wait = True, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
+def unpin(what: str, /, *, wait: Wait = True, redis: Redis = None, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
     """Let a pinned slot lie where it would.
 
     Parameters
@@ -125,13 +133,13 @@ def unpin(what: str, /, *, wait: Wait = True, config: Config = None, sets: Sets 
         A slot, or a room in it.
     """
     slot = _slot(what)
-    return _edit(config, sets, wait, lambda outlook: plan_edits.unpin(outlook, slot), f"slot {slot} is not pinned")
+    return _edit(redis, config, sets, wait, lambda outlook: plan_edits.unpin(outlook, slot), f"slot {slot} is not pinned")
 
 
 @cluster.command(help_epilogue="", sort_key=6)
-def rebalance(*, wait: Wait = True, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
+def rebalance(*, wait: Wait = True, redis: Redis = None, config: Config = None, sets: Sets = []) -> ExitCode:  # noqa: B006
     """Forget what was moved by hand; pins stay."""
-    return _edit(config, sets, wait, plan_edits.rebalance, "no slot is moved by hand")
+    return _edit(redis, config, sets, wait, plan_edits.rebalance, "no slot is moved by hand")
 
 
 def _slots(words: Sequence[str]) -> list[Slot]:
@@ -157,7 +165,7 @@ def _slot(what: str) -> Slot:
 
 
 def _edit(
-    config: Config, sets: Sequence[str], wait: bool, change: Callable[[Outlook], ClusterPlan], sentence: str
+    redis: Redis, config: Config, sets: Sequence[str], wait: bool, change: Callable[[Outlook], ClusterPlan], sentence: str
 ) -> ExitCode:
     """Change the plan, say so, and show what follows from it."""
 
@@ -167,11 +175,17 @@ def _edit(
         if wait:
             await show_progress(session, lifecycle)
 
-    return _run(config, sets, do)
+    return _run(redis, config, sets, do)
 
 
-def _run(config: Config, sets: Sequence[str], do: Callable[[ClusterSession, Lifecycle], Awaitable[None]]) -> ExitCode:
-    settings = read_settings(config, sets).settings
+def _run(
+    redis: Redis, config: Config, sets: Sequence[str], do: Callable[[ClusterSession, Lifecycle], Awaitable[None]]
+) -> ExitCode:
+    loaded = read_settings(config, sets, flags=None if redis is None else {"redis.url": redis})
+    settings = loaded.settings
+    if loaded.origin_of("cluster.directory") == DEFAULT_ORIGIN and settings.redis.url:
+        # Where a Redis is named and nothing is said of the directory, its directory is what is meant.
+        settings = msgspec.structs.replace(settings, cluster=msgspec.structs.replace(settings.cluster, directory="redis"))
     return run_process(partial(_in_session, settings=settings, do=do))
 
 

@@ -155,6 +155,7 @@ def _announce(host: Host, plan: Plan, page_port: int, gateway_ports: Sequence[in
         shards=plan.shards,
         data_dir=str(host.data_dir.resolve()),
         store=_store_of(plan, settings),
+        redis_url=settings.redis.url if plan.is_clustered else "",
         admin_url=f"http://{_reachable(admin.host)}:{admin.port}/",
         command=_command(),
     )

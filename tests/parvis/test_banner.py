@@ -21,6 +21,8 @@ def test_the_command_names_the_gateway_when_it_is_not_the_usual_one() -> None:
 
 
 def test_a_cluster_says_where_its_journal_is() -> None:
-    text = banner(Started("1", "p", ["ws://127.0.0.1:8001/"], 2, "d", "a", "parvis", "redis://10.0.0.5:6379/0"))
-    assert "Journal     redis://10.0.0.5:6379/0\n" in text
+    redis = "redis://10.0.0.5:6379/0"
+    text = banner(Started("1", "p", ["ws://127.0.0.1:8001/"], 2, "d", "a", "parvis", redis, redis))
+    assert f"Journal     {redis}\n" in text
+    assert f"Cluster     parvis cluster status --redis {redis}\n" in text
     assert "Journal" not in banner(STARTED)

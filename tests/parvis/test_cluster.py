@@ -119,3 +119,14 @@ async def test_what_cannot_be_done_is_a_sentence_and_a_code(words: tuple[str, ..
     assert ended.code == code
     assert sentence in ended.err + ended.out
     assert "Traceback" not in ended.err
+
+
+async def test_naming_the_redis_is_enough(roles: Roles, server: RedisServer) -> None:
+    roles.start("broker", "shard-1")
+    await roles.ready("shard-1")
+    ended = await run_parvis("cluster", "status", "--redis", server.url)
+    assert ended.code == 0, ended.err
+    assert "shard-1" in ended.out
+    static = await run_parvis("cluster", "status", "--redis", server.url, "--set", "cluster.directory=static")
+    assert static.code == ExitCode.CONFIG
+    assert "cluster.directory is static" in static.err
