@@ -36,6 +36,8 @@ NOT_DONE: Final = frozenset({
 })  # fmt: skip
 # Said by a node that is not, or not any more, the primary of a key: look for it anew.
 ELSEWHERE: Final = frozenset({"ASK", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "READONLY", "TRYAGAIN"})
+# As much as that Redis cannot serve now; missing rights and scripts are for who asked.
+_AWAY: Final = NOT_DONE - {"NOSCRIPT", "NOPERM"}
 _ATTEMPTS: Final = 3
 SERVER: Final[Address] = ("", 0)
 """Stands for the one server of a unix socket."""
@@ -99,25 +101,26 @@ class RedisClient:
     def pipeline(self, key: str, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
         """Commands for keys that share a hash tag, a reply each, errors as values; raises `RedisAway`.
 
-        Sent again only when the first was answered by "not here": then none was carried out.
+        Sent again only when all were answered by "not here"; of a slot that is being moved some may have been
+        carried out, and then it is left to the caller.
         """
+        if not commands:
+            return []
         with self.lock:
             for attempts_left in reversed(range(_ATTEMPTS)):
                 connection = self.primary_of(key)
                 replies = connection.exchange(commands)
-                first = replies[0]
-                code = code_of(first) if isinstance(first, ReplyError) else ""
-                if code == "ASK":
+                if _codes_of(replies) == {"ASK"}:
                     # The slot is on its way to another node, which takes each command after ASKING.
                     asking = [each for command in commands for each in (("ASKING",), command)]
-                    replies = self.connection(asked_address(first)).exchange(asking)[1::2]
-                    first = replies[0]
-                    code = code_of(first) if isinstance(first, ReplyError) else ""
-                if code in ELSEWHERE and attempts_left:
+                    replies = self.connection(asked_address(replies[0])).exchange(asking)[1::2]
+                codes = _codes_of(replies)
+                if codes <= ELSEWHERE and attempts_left:
                     self.look_again(connection)
                     continue
-                if code in NOT_DONE - {"NOSCRIPT", "NOPERM"}:
-                    raise RedisAway(f"Redis {connection.name}: {first}")
+                if codes & _AWAY:
+                    refused = next(reply for reply in replies if isinstance(reply, ReplyError) and code_of(reply) in _AWAY)
+                    raise RedisAway(f"Redis {connection.name}: {refused}", maybe_done=not codes <= NOT_DONE)
                 return replies
         raise AssertionError("the last attempt returns or raises")
 
@@ -280,6 +283,11 @@ def facts_of(connection: RedisConnection, *sections: str) -> dict[str, str]:
         raise RedisAway(f"Redis {connection.name}: {reply}")
     lines = (line.partition(":") for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
     return {name: value for name, _, value in lines}
+
+
+def _codes_of(replies: Sequence[Reply]) -> set[str]:
+    """The words of all errors, and "" for what was answered."""
+    return {code_of(reply) if isinstance(reply, ReplyError) else "" for reply in replies}
 
 
 def asked_address(error: ReplyError) -> Address:

@@ -48,6 +48,10 @@ def test_a_command_is_answered_or_its_error_raised(client: RedisClient) -> None:
     assert client.call("k", "GET", "k") == b"v"
 
 
+def test_no_commands_are_no_exchange() -> None:
+    assert RedisClient(RedisServer(Path("unused")).settings).pipeline("k", []) == []
+
+
 def test_a_script_is_loaded_where_it_is_not_known(client: RedisClient) -> None:
     assert client.run_script(INCREMENT, ["n"], [2]) == 2
     client.call("n", "SCRIPT", "FLUSH")
@@ -89,6 +93,23 @@ def test_a_server_that_becomes_a_replica_is_asked_who_it_is(server: RedisServer)
         client = RedisClient(proxy.settings)
         assert client.call("k", "SET", "k", "v") == b"OK"
         assert (proxy.count(b"SET"), proxy.connections) == (2, 2)
+        client.close()
+
+
+def test_commands_of_which_some_were_carried_out_are_not_sent_again(server: RedisServer) -> None:
+    def half_moved(command: list[bytes]) -> Answer:
+        return b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n" if command[0] == b"GET" else None
+
+    with redis_proxy(half_moved, server.port) as proxy:
+        client = RedisClient(proxy.settings)
+        with pytest.raises(RedisAway, match="TRYAGAIN") as away:
+            client.pipeline("{t}", [("GET", "{t}a"), ("INCR", "{t}b")])
+        assert away.value.maybe_done
+        assert proxy.count(b"INCR") == 1
+        with pytest.raises(RedisAway, match="TRYAGAIN") as away:
+            client.pipeline("{t}", [("GET", "{t}a"), ("GET", "{t}b")])
+        assert not away.value.maybe_done
+        assert proxy.count(b"GET") == 1 + 2 * 3
         client.close()
 
 

@@ -86,7 +86,7 @@ def test_silence_ends_with_the_timeout_and_with_the_connection(server: RedisServ
         with pytest.raises(RedisAway, match=r"no answer within 0\.3 s") as away:
             connection.call("PING")
         assert away.value.maybe_done
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.25 < time.monotonic() - began < 10
         assert not connection.is_open
 
 

@@ -140,7 +140,8 @@ def test_one_primary_that_is_away_costs_its_own_calls_and_one_timeout(
     frozen.thaw()
     assert {key for key, reply in zip(keys, replies, strict=True) if isinstance(reply, Lost)} == on_it
     assert {reply for reply in replies if not isinstance(reply, Lost)} == {2}
-    assert 0.4 < took_s < 2
+    # Call by call it would be five seconds and more.
+    assert 0.4 < took_s < 4
     nodes.wait_serving()
 
 
@@ -150,7 +151,7 @@ def test_replicas_count_only_what_they_have(server: RedisServer, client: RedisCl
     assert isinstance(lost, Lost)
     assert lost.maybe_done
     assert "0 of 2 replicas have what was written" in lost.sentence
-    assert 0.35 < time.monotonic() - began < 2
+    assert 0.35 < time.monotonic() - began < 10
 
 
 def test_a_refused_wait_is_told(server: RedisServer) -> None:
