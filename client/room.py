@@ -8,6 +8,7 @@ from enum import Enum
 
 from client.effects import ConnectionId
 from wire.client_messages import Joined, JoinRequest, Position
+from wire.codes import ResumeReason
 
 
 class Verdict(Enum):
@@ -69,13 +70,15 @@ class RoomState:
         """Take a join's reply; False when what was seen before does not connect to what follows.
 
         While two connections overlap the reply may start before what was seen meanwhile:
-        that still connects.  `recovered` is believed only if it does.
+        that still connects.  `recovered` is believed only if it does, and so is "another log", though it has the
+        same name: then two writers went on from one place, and ours is the branch that ended.
         """
         self.owner = connection
         self.rejoin_at = None
         self.present = joined.present
         connects = joined.epoch == self.epoch and joined.since <= self.offset
-        is_whole = connects and (joined.recovered or self.offset <= joined.offset)
+        is_other = joined.asked and joined.reason == ResumeReason.EPOCH.value
+        is_whole = connects and not is_other and (joined.recovered or self.offset <= joined.offset)
         was_known = bool(self.epoch)
         if not is_whole:
             self.start_over(joined.epoch, joined.since)

@@ -6,6 +6,8 @@ A room's events count from one connection at a time, its owner: that changes whe
 
 from collections.abc import Collection
 
+import msgspec
+
 from client.effects import ConnectionId
 from client.room import RoomState, Verdict
 from client.updates import Gap
@@ -82,17 +84,21 @@ class Rooms:
 
     # --- what connections say -------------------------------------------------------------------
 
-    def enter(self, room: RoomState, connection: ConnectionId, joined: Joined) -> Reset | Skipped | None:
-        """Take a join's reply; what was seen before may not connect to what follows.
+    def enter(self, room: RoomState, connection: ConnectionId, joined: Joined) -> tuple[Reset | Skipped | None, Joined]:
+        """Take a join's reply; answers what the program is told before it, if anything, and the reply.
 
-        Then it is `Skipped` with exactly what is missing of the same log, or `Reset` when it is another log.
+        What was seen before may not connect to what follows: then `Skipped` comes first, with exactly what is missing
+        of the same log, or `Reset` when it is another log.  Where it does connect, since a connection that
+        overlaps brought us further than the position we asked with, the program is told that nothing is missing.
         """
         epoch, seen = room.epoch, room.offset
         if room.enter(connection, joined):
-            return None
+            if joined.asked and not joined.recovered:
+                joined = msgspec.structs.replace(joined, recovered=True, reason="")
+            return None, joined
         if epoch == joined.epoch and seen < joined.since:
-            return Skipped(room.name, seen + 1, joined.since)
-        return Reset(room.name, joined.epoch, joined.since, joined.reason)
+            return Skipped(room.name, seen + 1, joined.since), joined
+        return Reset(room.name, joined.epoch, joined.since, joined.reason), joined
 
     def take_event(self, connection: ConnectionId, event: Event) -> Event | Gap | None:
         """The event if it is the next one, None if it was seen (or does not count), `Gap` if others are missing."""

@@ -322,12 +322,10 @@ class Session:
             # Left while the join was under way.
             self._send(conn, Leave(self._requests.next_number(), room_name))
         else:
-            break_in_reading = self.rooms.enter(room, conn.id, reply)
-            if break_in_reading is not None:
-                self._effects.append(Emit(break_in_reading))
-            self._effects.append(Emit(reply))
+            break_in_reading, told = self.rooms.enter(room, conn.id, reply)
+            self._effects += [Emit(each) for each in (break_in_reading, told) if each is not None]
             if request is not None:
-                self._settle(request, reply)
+                self._settle(request, told)
 
     def _rejoin_later(self, room: RoomState, reply: Refused, now: float) -> None:
         self._effects.append(Emit(JoinRefused(room.name, reply)))

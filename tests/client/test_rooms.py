@@ -21,7 +21,8 @@ def entered(offset: int = 0) -> tuple[Rooms, RoomState]:
     assert rooms.want(ROOM, None, 50) is None
     room = rooms.get(ROOM)
     assert room is not None
-    assert rooms.enter(room, ONE, Joined(0, ROOM, "e1", offset, offset)) is None
+    reply = Joined(0, ROOM, "e1", offset, offset)
+    assert rooms.enter(room, ONE, reply) == (None, reply)
     return rooms, room
 
 
@@ -60,8 +61,10 @@ def test_a_hole_is_a_gap_until_it_is_announced() -> None:
 
 def test_a_resume_from_too_far_back_says_exactly_what_is_missing() -> None:
     rooms, room = entered(3)
-    assert rooms.enter(room, TWO, Joined(0, ROOM, "e1", 90, 80, asked=True, reason="limit")) == Skipped(ROOM, 4, 80)
-    assert rooms.enter(room, TWO, Joined(0, ROOM, "e2", 90, 80, asked=True, reason="epoch")) == Reset(ROOM, "e2", 80, "epoch")
+    reply = Joined(0, ROOM, "e1", 90, 80, asked=True, reason="limit")
+    assert rooms.enter(room, TWO, reply) == (Skipped(ROOM, 4, 80), reply)
+    other = Joined(0, ROOM, "e2", 90, 80, asked=True, reason="epoch")
+    assert rooms.enter(room, TWO, other) == (Reset(ROOM, "e2", 80, "epoch"), other)
 
 
 def test_signals_count_from_the_owner_and_reset_moves() -> None:
@@ -92,3 +95,22 @@ def test_rooms_are_due_once_when_their_time_has_come() -> None:
     room.rejoin_at = 7.0
     rooms.release_all()
     assert rooms.deadlines() == []
+
+
+def test_a_reply_that_connects_to_what_another_connection_brought_is_told_as_whole() -> None:
+    """Found by the simulation: the position of the hello was too old, the one at its answer was not."""
+    rooms, room = entered(3)
+    for offset in range(4, 9):
+        room.advance(offset)
+    reply = Joined(0, ROOM, "e1", 9, 6, asked=True, reason="limit")
+    break_in_reading, told = rooms.enter(room, TWO, reply)
+    assert break_in_reading is None
+    assert (told.recovered, told.reason, told.since) == (True, "", 6)
+    assert room.offset == 8
+
+
+def test_another_log_of_the_same_name_is_another_log() -> None:
+    rooms, room = entered(8)
+    reply = Joined(0, ROOM, "e1", 9, 6, asked=True, reason="epoch")
+    assert rooms.enter(room, TWO, reply) == (Reset(ROOM, "e1", 6, "epoch"), reply)
+    assert room.offset == 6
