@@ -148,8 +148,9 @@ class Nemesis:
             await in_thread(partial(self._world.fleet.start, node.name))
 
     async def drain_shard(self) -> None:
+        """With a map that never changes that is a restart, and not a move."""
         node, fleet = self._shard(), self._world.fleet
-        async with self._fault("drain_shard", node.name):
+        async with self._fault("drain_shard" if self._world.takes_over else "restart_shard", node.name):
             fleet.ask_to_leave(node.name)
             await in_thread(partial(fleet.wait_left, node.name))
             if not self._world.takes_over:

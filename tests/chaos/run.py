@@ -156,11 +156,13 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [kind for kind in kinds if kind not in possible]
     if unknown:
         parser.error(f"no fault is called {unknown[0]} here: there are {', '.join(possible)}")
+    shape = Shape(people=given.people, rooms=given.rooms, publishes_per_s=given.rate, with_redis=with_redis)
+    if shape.people_per_room < 1:
+        parser.error(f"{given.people} people in {given.rooms} rooms and {shape.crowds} processes: each needs one in each room")
     seed = given.seed if given.seed is not None else SystemRandom().randrange(1_000_000)
     directory = BUILD / f"seed-{seed}"
     if directory.exists():
         shutil.rmtree(directory)
-    shape = Shape(people=given.people, rooms=given.rooms, publishes_per_s=given.rate, with_redis=with_redis)
     print(f"chaos with seed {seed} for {given.seconds:.0f} s", file=sys.stderr, flush=True)
     outcome = trio.run(lambda: run_chaos(directory, shape, seed=seed, seconds=given.seconds, kinds=kinds))
     again = f"python -m tests.chaos.run --seconds {given.seconds:g} --seed {seed}"

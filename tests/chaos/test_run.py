@@ -27,8 +27,18 @@ async def test_a_small_world_keeps_its_promises_while_it_is_broken(tmp_path: Pat
     assert found.disconnected("kill_shard", "cut_links") == 0
 
 
-def test_a_fault_that_nobody_knows_is_a_plain_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--kinds", "earthquake"], "no fault is called earthquake"),
+        (["--store", "sqlite", "--kinds", "forget"], "no fault is called forget here"),
+        (["--people", "30"], "30 people in 30 rooms"),
+    ],
+)
+def test_what_cannot_be_run_is_a_plain_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--kinds", "earthquake"])
+        main(arguments)
     assert ended.value.code == 2
-    assert "no fault is called earthquake" in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err

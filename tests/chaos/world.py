@@ -37,6 +37,11 @@ class Shape:
     with_redis: bool = True
 
     @property
+    def people_per_room(self) -> int:
+        """Of each crowd."""
+        return self.people // self.rooms // self.crowds
+
+    @property
     def room_names(self) -> list[str]:
         return [f"chaos/room-{number:02d}" for number in range(self.rooms)]
 
@@ -119,7 +124,7 @@ class ChaosWorld:
 
     @property
     def people(self) -> int:
-        return self.shape.people
+        return self.shape.people_per_room * self.shape.rooms * self.shape.crowds
 
     @property
     def takes_over(self) -> bool:
@@ -163,8 +168,8 @@ class ChaosWorld:
         shape = self.shape
         for number in range(1, shape.crowds + 1):
             order = Order(
-                number, urls, list(self.rooms), shape.people // shape.rooms // shape.crowds, shape.publishes_per_s / shape.crowds,
-                self.seed, str(self.directory / f"crowd-{number}.jsonl"),
+                number, urls, list(self.rooms), shape.people_per_room, shape.publishes_per_s / shape.crowds, self.seed,
+                str(self.directory / f"crowd-{number}.jsonl"),
             )  # fmt: skip
             with (self.directory / f"crowd-{number}.log").open("wb") as log:
                 process = await trio.lowlevel.open_process(
