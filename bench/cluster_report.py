@@ -4,7 +4,7 @@ import sys
 
 import msgspec
 
-from bench.cluster_verdict import LIGHT, LINKS, STORM, rows_of
+from bench.cluster_verdict import LIGHT, LINKS, MACHINE, STORM, rows_of
 from bench.report import DOCUMENT, judged_rows, machine_lines, spread, with_result
 from bench.sheet import Sheet
 from bench.verdict import FLOOR, ROOM, shown
@@ -12,6 +12,7 @@ from bench.verdict import FLOOR, ROOM, shown
 BEGIN, END = "<!-- last accepted cluster result: begin -->", "<!-- last accepted cluster result: end -->"
 
 _SHOWN = [
+    ("share of the machine that others used", MACHINE, "all", "others_share"),
     ("floor: bare loop of sends, deliveries per CPU-second", FLOOR, ROOM, "deliveries_per_cpu_s"),
     ("commits over links, 30 rooms: CPU of the shard for each, us", LINKS, "30 rooms", "shard_cpu_us"),
     ("commits over links, 300 rooms: CPU of the shard for each, us", LINKS, "300 rooms", "shard_cpu_us"),

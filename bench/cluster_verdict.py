@@ -1,8 +1,10 @@
 """What a cluster must reach, and whether it did: pure, so that it can be tested as values."""
 
+from bench.others import OTHERS_SHARE_MAX
 from bench.sheet import Sheet
 from bench.verdict import FLOOR, FLOOR_KNOWN, FLOOR_SHARE_MIN, ROOM, Row, Verdict
 
+MACHINE = "machine"
 STORM = "gateway dies"
 LINKS = "links"
 EDGE = "websockets"
@@ -39,12 +41,14 @@ def _summed(samples: list[float]) -> list[float]:
 def overall(rows: list[Row], sheet: Sheet, *, judge_all: bool) -> Verdict:
     """The verdict on all.  With `judge_all` false, rows that were not measured do not count.
 
-    A machine whose bare send loop is below 80 % of its known figure is busy, or another one:
-    what it missed is no verdict on the program (INVALID).  What it reached all the same holds.
+    A machine whose bare send loop is below 80 % of its known figure is another one, and one of
+    which others use a tenth is busy: what is missed there is no verdict on the program
+    (INVALID).  What was reached all the same holds.
     """
     verdicts = {row.verdict for row in rows if judge_all or row.samples}
     if Verdict.MISS not in verdicts and not sheet.failures:
         return Verdict.PASS
     floor = sheet.median(FLOOR, ROOM, "deliveries_per_cpu_s")
-    is_busy = floor is None or floor < FLOOR_KNOWN * FLOOR_SHARE_MIN
-    return Verdict.INVALID if is_busy else Verdict.MISS
+    is_another = floor is not None and floor < FLOOR_KNOWN * FLOOR_SHARE_MIN
+    is_busy = (sheet.median(MACHINE, "all", "others_share") or 0.0) > OTHERS_SHARE_MAX
+    return Verdict.INVALID if is_another or is_busy else Verdict.MISS

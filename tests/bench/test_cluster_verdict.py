@@ -3,7 +3,7 @@
 import pytest
 
 from bench.cluster_report import table
-from bench.cluster_verdict import BALANCE, EDGE, LIGHT, LINKS, PAUSE, STORM, overall, rows_of
+from bench.cluster_verdict import BALANCE, EDGE, LIGHT, LINKS, MACHINE, PAUSE, STORM, overall, rows_of
 from bench.sheet import Machine, Sheet
 from bench.verdict import FLOOR, ROOM, Verdict
 
@@ -16,9 +16,10 @@ GOOD = [
 ]  # fmt: skip
 
 
-def sheet(*changes: tuple[str, str, str, float], floor: float = 337_000) -> Sheet:
+def sheet(*changes: tuple[str, str, str, float], floor: float = 337_000, others_share: float = 0.01) -> Sheet:
     it = Sheet(Machine("cpu", 2, 24.0, "6", "3.11", {}, "command", "commit", "today"), 1)
     it.add(FLOOR, ROOM, "deliveries_per_cpu_s", floor)
+    it.add(MACHINE, "all", "others_share", others_share)
     changed = {(who, where, figure): value for who, where, figure, value in changes}
     for who, where, figure, value in GOOD:
         it.add(who, where, figure, changed.get((who, where, figure), value))
@@ -31,7 +32,7 @@ def verdict_of(it: Sheet) -> Verdict:
 
 def test_all_figures_at_their_bounds_pass_whatever_the_machine_does() -> None:
     assert verdict_of(sheet()) is Verdict.PASS
-    assert verdict_of(sheet(floor=100_000)) is Verdict.PASS
+    assert verdict_of(sheet(floor=100_000, others_share=0.5)) is Verdict.PASS
 
 
 @pytest.mark.parametrize("place", range(len(GOOD)))
@@ -41,6 +42,7 @@ def test_each_figure_beyond_its_bound_is_a_miss_and_on_a_busy_machine_no_verdict
     worse = value * 0.5 if row.at_least is not None else value * 2 + 1
     assert verdict_of(sheet((who, where, figure, worse))) is Verdict.MISS
     assert verdict_of(sheet((who, where, figure, worse), floor=100_000)) is Verdict.INVALID
+    assert verdict_of(sheet((who, where, figure, worse), others_share=0.11)) is Verdict.INVALID
 
 
 def test_one_loss_in_three_runs_is_not_forgiven_by_a_median() -> None:

@@ -74,7 +74,7 @@ class Findings:
     epochs: int = 0
     logged_errors: list[str] = field(default_factory=list)
     others_share: float = 0.0
-    """Of the machine's cores, used by what does not belong to the run (tests/chaos/machine.py)."""
+    """Of the machine's cores, used by what does not belong to the run (bench/others.py)."""
     took_s: list[float] = field(default_factory=list)
     """How long each message took into the log."""
 

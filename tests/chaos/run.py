@@ -19,12 +19,12 @@ from typing import Final
 import msgspec
 import trio
 
+from bench.others import OthersShare
 from broker.journal.protocol import Journal
 from parvis.parts import open_journal
 from runtime.settings import load_settings
 from tests.chaos.chronicle import AnyLine, Chronicle, Placed, now, read_lines
 from tests.chaos.judge import Findings, KeptEpoch, judge
-from tests.chaos.machine import OthersShare
 from tests.chaos.nemesis import KINDS, NEED_REDIS, Nemesis, in_thread
 from tests.chaos.sheet import EXIT_CODES, Verdict, table, verdict_of
 from tests.chaos.world import CROWD_END_DEADLINE_S, ChaosWorld, Shape, chaos_world

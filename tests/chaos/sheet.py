@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from bench.others import OTHERS_SHARE_MAX
 from tests.chaos.judge import Findings, Window
 from tests.chaos.nemesis import PLANNED
 
 KILL_PAUSE_S_MAX = 3.0
 MOVE_PAUSE_S_MAX = 0.250
-# A run takes most of two cores when nodes start; what others take then is missing, and a move takes what it takes.
-OTHERS_SHARE_MAX = 0.10
 VIOLATIONS_SHOWN = 40
 
 

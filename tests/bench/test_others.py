@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
+from bench.others import OthersShare, _own_seconds
 from bench.procfs import cpu_seconds
-from tests.chaos.machine import OthersShare, _own_seconds
 
 SPIN_S = 0.3
 _SPIN = f"import time\nwhile time.process_time() < {SPIN_S}: pass\nprint(flush=True); input()"
