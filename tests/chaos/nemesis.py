@@ -366,4 +366,5 @@ NEED_REDIS: Final = frozenset({
 PLANNED: Final = ("drain_shard", "shard_returns", "move_slots", "rebalance", "add_shard", "remove_shard")
 """Faults in which slots change hands between shards that live."""
 
-SHARD_DEATHS: Final = ("kill_shard", "freeze_shard")
+DRAINS: Final = ("drain_gateway", "drain_shard", "restart_shard")
+"""Nodes that leave on purpose: people move before, and notice nothing."""

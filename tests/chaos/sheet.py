@@ -7,7 +7,7 @@ from enum import Enum
 
 from bench.others import OTHERS_SHARE_MAX
 from tests.chaos.judge import Findings, Window
-from tests.chaos.nemesis import PLANNED
+from tests.chaos.nemesis import DRAINS, PLANNED
 
 KILL_PAUSE_S_MAX = 3.0
 MOVE_PAUSE_S_MAX = 0.250
@@ -44,8 +44,13 @@ def figures(found: Findings) -> list[Figure]:
         Figure("errors and tracebacks in the nodes' logs", len(found.logged_errors), 0),
         Figure("longest publish pause after kill -9 of a shard", _longest(found, deaths), KILL_PAUSE_S_MAX, "s"),
         Figure("longest publish pause after a planned move", _longest(found, PLANNED), MOVE_PAUSE_S_MAX, "s"),
-        Figure("clients disconnected by a shard's death", found.disconnected(*deaths) if found.count(*deaths) else None, 0),
+        Figure("clients disconnected by a shard's death", _disconnected(found, deaths), 0),
+        Figure("clients disconnected by a drain", _disconnected(found, DRAINS), 0),
     ]
+
+
+def _disconnected(found: Findings, kinds: Sequence[str]) -> float | None:
+    return found.disconnected(*kinds) if found.count(*kinds) else None
 
 
 def _longest(found: Findings, kinds: Sequence[str]) -> float | None:

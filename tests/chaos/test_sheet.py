@@ -19,6 +19,7 @@ def window(kind: str, longest_s: float, disconnected: int = 0) -> Window:
         Findings(windows=[window("kill_shard", 3.1)]),
         Findings(windows=[window("kill_shard", 1.0, disconnected=1)]),
         Findings(windows=[window("move_slots", 0.26)]),
+        Findings(windows=[window("drain_gateway", 0.1, disconnected=1)]),
         Findings(windows=[window("add_shard", 0.26)]),
     ],
 )
