@@ -61,6 +61,17 @@ class Acked(Line, tag="acked", frozen=True):
     duplicate: bool
 
 
+class Removed(Line, tag="removed", frozen=True):
+    """A client took back what it had said at `offset`; the removal was acknowledged at `removal`."""
+
+    who: str
+    room: str
+    epoch: str
+    offset: int
+    removal_epoch: str
+    removal: int
+
+
 class Failed(Line, tag="failed", frozen=True):
     """A sending was refused, or its outcome is ``unknown``; it is sent again unless `is_final`."""
 
@@ -140,7 +151,7 @@ class Fault(Line, tag="fault", frozen=True):
     """When everything flowed again; 0: it never did within the patience."""
 
 
-AnyLine = Saw | Placed | Said | Acked | Failed | Connected | Lost | Stopped | Stale | Attached | Sent | Fault
+AnyLine = Saw | Placed | Said | Acked | Removed | Failed | Connected | Lost | Stopped | Stale | Attached | Sent | Fault
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyLine)

@@ -11,7 +11,7 @@ a second a line of `Progress` goes out.
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -20,7 +20,7 @@ import trio
 from msgspec import Struct
 
 from client.client import Client, connect
-from client.updates import Connected, Reconnecting, Stopped
+from client.updates import Connected, PublishOutcome, Reconnecting, Stopped
 from tests.chaos import chronicle as lines
 from tests.chaos.chronicle import Chronicle, now
 from tests.support.history import Place, Seen, Witness
@@ -30,6 +30,8 @@ PROGRESS_S = 0.25
 # A first retry comes soon, as a person's click does; a server's own advice goes before it.
 AGAIN_AFTER_S = 0.05
 CATCH_UP_DEADLINE_S = 30.0
+# Messages that their authors take back at once: what was removed must stay so, whoever dies.
+TAKEN_BACK_SHARE = 0.03
 
 
 class Order(Struct, frozen=True):
@@ -104,24 +106,37 @@ class Somebody:
         else:
             self._file.write(lines.Placed(now(), self.name, self.room, entry.epoch, entry.offset, entry.continues, why))
 
-    async def say(self, message_id: str) -> None:
+    async def say(self, message_id: str) -> Ack | None:
         """Publish until it is in the log, or never will be."""
+        text = f"I am {self.name}, and this is {message_id}."
+        return await self._insist(message_id, lambda: self.client.publish(self.room, text, message_id))
+
+    async def take_back(self, said: Ack, removal_id: str) -> None:
+        """Remove one's own message; that is an event like any other."""
+        removal = await self._insist(removal_id, lambda: self.client.delete(self.room, said.offset, removal_id))
+        if removal is not None:
+            self._file.write(
+                lines.Removed(now(), self.name, self.room, said.epoch, said.offset, removal.epoch, removal.offset)
+            )
+
+    async def _insist(self, message_id: str, ask: Callable[[], Awaitable[PublishOutcome]]) -> Ack | None:
+        """Ask again, with the same id, until it is in the log or never will be."""
         file = self._file
         file.write(lines.Said(now(), self.name, self.room, message_id))
         while True:
-            outcome = await self.client.publish(self.room, f"I am {self.name}, and this is {message_id}.", message_id)
+            outcome = await ask()
             if isinstance(outcome, Ack):
                 file.write(
                     lines.Acked(
                         now(), self.name, self.room, message_id, outcome.epoch, outcome.offset, outcome.duplicate
                     )
                 )
-                return
+                return outcome
             is_final = isinstance(outcome, Refused) and not outcome.temporary
             code = outcome.code if isinstance(outcome, Refused) else "unknown"
             file.write(lines.Failed(now(), self.name, self.room, message_id, code, is_final))
             if is_final:
-                return
+                return None
             await trio.sleep(max(outcome.retry_after_ms / 1000, AGAIN_AFTER_S))
 
 
@@ -173,11 +188,14 @@ class Crowd:
                 return
             due += rng.uniform(0.5, 1.5) * mean_s
             count += 1
-            talk_nursery.start_soon(self._say, rng.choice(people), f"{order.number}.{index}.{count}")
+            message_id = f"{order.number}.{index}.{count}"
+            talk_nursery.start_soon(self._say, rng.choice(people), message_id, rng.random() < TAKEN_BACK_SHARE)
 
-    async def _say(self, somebody: Somebody, message_id: str) -> None:
+    async def _say(self, somebody: Somebody, message_id: str, is_taken_back: bool) -> None:
         self._open[message_id] = now()
-        await somebody.say(message_id)
+        said = await somebody.say(message_id)
+        if is_taken_back and said is not None:
+            await somebody.take_back(said, f"{message_id}.back")
         del self._open[message_id]
         self._acked += 1
 

@@ -21,6 +21,7 @@ from tests.chaos.chronicle import (
     Fault,
     Lost,
     Placed,
+    Removed,
     Said,
     Saw,
     Sent,
@@ -65,6 +66,7 @@ class Findings:
     windows: list[Window] = field(default_factory=list)
     said: int = 0
     acked: int = 0
+    removed: int = 0
     duplicates_answered: int = 0
     seen: int = 0
     skipped: int = 0
@@ -96,7 +98,9 @@ def judge(lines: Sequence[AnyLine], logs: Mapping[str, Sequence[KeptEpoch]], *, 
     for witness in witnesses:
         by_room[witness.room].append(witness)
     for room, epochs in logs.items():
-        kept = [Kept(epoch.epoch, entry.offset, entry.id) for epoch in epochs for entry in epoch.entries]
+        kept = [
+            Kept(epoch.epoch, entry.offset, entry.id, removed=bool(entry.removed)) for epoch in epochs for entry in epoch.entries
+        ]
         found.violations += [f"{room}: {broken}" for broken in violations(by_room.pop(room, ()), kept)]
         found.epochs += len(epochs)
     found.violations += [f"{room}: people were in it, and the store does not know it" for room in by_room]
@@ -110,7 +114,7 @@ def _witnesses(lines: Iterable[AnyLine], found: Findings) -> Iterable[Witness]:
     """Everybody's history again, out of what they wrote."""
     witnesses: dict[tuple[str, str], Witness] = {}
     for line in lines:
-        if not isinstance(line, Saw | Placed | Said | Acked | Failed):
+        if not isinstance(line, Saw | Placed | Said | Acked | Removed | Failed):
             found.resumes += isinstance(line, Lost)
             found.moved += isinstance(line, Connected) and line.moved
             if isinstance(line, Stopped):
@@ -137,6 +141,10 @@ def _witnesses(lines: Iterable[AnyLine], found: Findings) -> Iterable[Witness]:
                 found.acked += 1
                 found.duplicates_answered += line.duplicate
                 witness.published(line.id, Ack(0, line.room, line.id, line.epoch, line.offset, 0, line.duplicate))
+            case Removed():
+                found.removed += 1
+                said = Ack(0, line.room, "", line.epoch, line.offset, 0)
+                witness.removals.append((said, Ack(0, line.room, "", line.removal_epoch, line.removal, 0)))
             case Failed(is_final=True):
                 witness.published(line.id, Refused(0, line.code, ""))
                 found.violations.append(f"{line.who}: {line.id} was refused for good as {line.code}")

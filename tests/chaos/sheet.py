@@ -83,8 +83,9 @@ def table(found: Findings, again: str) -> str:
     lines += [
         "",
         f"{found.said} messages said, {found.acked} acknowledged ({found.duplicates_answered} of them as duplicates of a"
-        f" sending whose answer was lost), {found.seen} deliveries written down, {found.resumes} reconnects, {found.moved} moves"
-        f" of a client by goaway, {found.skipped} skips and {found.resets} resets announced, {found.epochs} epochs.",
+        f" sending whose answer was lost), {found.removed} taken back; {found.seen} deliveries written down, {found.resumes}"
+        f" reconnects, {found.moved} moves of a client by goaway, {found.skipped} skips and {found.resets} resets announced,"
+        f" {found.epochs} epochs.",
         f"From saying to the log: p50 {percentile(took, 50) * 1e3:.1f} ms, p99 {percentile(took, 99) * 1e3:.1f} ms,"
         f" longest {percentile(took, 100):.2f} s.",
         f"Others used {found.others_share:.0%} of the machine; above {OTHERS_SHARE_MAX:.0%} it is too busy for figures of time.",

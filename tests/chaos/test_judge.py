@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from broker.record import CHAIN_START, Entry, chain_after, digest_of
-from tests.chaos.chronicle import Acked, AnyLine, Attached, Failed, Fault, Lost, Placed, Said, Saw, Sent, Stopped
+from tests.chaos.chronicle import Acked, AnyLine, Attached, Failed, Fault, Lost, Placed, Removed, Said, Saw, Sent, Stopped
 from tests.chaos.judge import Findings, KeptEpoch, judge
 from wire.names import Epoch
 
@@ -80,6 +80,7 @@ def without(kind: type, *at: float) -> Callable[[list[AnyLine]], list[AnyLine]]:
         (Attached(9.0, "shard-3", "gateway-1", ROOM, 2, "e", 3, chain_at(LOG, 3), True), "term 2 of slot"),
         (Sent(9.0, "shard-1", "gateway-2", ROOM, 1, "e", 2, "00" * 8), "where the record has"),
         (Sent(9.0, "shard-1", "gateway-2", ROOM, 1, "e", 4, "00" * 8), "where the record has None"),
+        (Removed(9.0, "ann", ROOM, "e", 1, "e", 3), "back to life"),
         (Placed(9.0, "cem", OTHER, "f", 0, False, "joined"), "the store does not know it"),
     ],
 )
@@ -89,6 +90,14 @@ def test_a_planted_bug_is_named(planted: AnyLine, word: str) -> None:
         lines.insert(0, Said(0.0, "ann", ROOM, planted.id))
     found = found_in(lines)
     assert any(word in line for line in found.violations), found.violations
+
+
+def test_what_was_taken_back_is_a_tombstone_whatever_readers_had_of_it() -> None:
+    tombstone = LOG.entries[0].erased("author")
+    log = KeptEpoch("e", [tombstone, *LOG.entries[1:]], LOG.head_chain)
+    found = found_in([*clean(), Removed(9.0, "ann", ROOM, "e", 1, "e", 3)], log)
+    assert found.violations == []
+    assert found.removed == 1
 
 
 def test_a_record_whose_chain_does_not_hold_is_named() -> None:
