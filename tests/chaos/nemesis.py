@@ -5,6 +5,9 @@ again before it deals the next: so what people felt can be told fault by fault. 
 flow again, within CALM_PATIENCE_S, is itself something to be proved.
 """
 
+import os
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -119,9 +122,12 @@ class Nemesis:
     def _gateway(self) -> Node:
         """One of those that have people: after a death most of them are elsewhere."""
         progress = self._world.progress()
-        people = progress.servers if progress is not None else {}
+        people: Counter[str] = Counter()
+        for server, count in progress.servers.items() if progress is not None else ():
+            # A worker's name is its gateway's and a number.
+            people[server.partition(".")[0]] += count
         nodes = [node for node in self._world.fleet.of("gateway") if node.is_up]
-        return self._rng.choices(nodes, [1 + people.get(node.name, 0) for node in nodes])[0]
+        return self._rng.choices(nodes, [1 + people[node.name] for node in nodes])[0]
 
     async def kill_shard(self) -> None:
         """The process dies, and its port refuses; or the whole machine, and nobody can tell but by its silence."""
@@ -178,11 +184,23 @@ class Nemesis:
     # --- gateways ------------------------------------------------------------------------------------
 
     async def kill_gateway(self) -> None:
+        """All its processes, or of one with workers the parent alone: then they leave by themselves, with a goaway."""
         node, fleet = self._gateway(), self._world.fleet
-        async with self._fault("kill_gateway", node.name):
-            await in_thread(partial(fleet.kill, node.name))
+        is_parent_alone = bool(node.arguments) and self._rng.random() < 0.5
+        async with self._fault("kill_gateway", node.name + (" (its parent)" if is_parent_alone else "")):
+            if is_parent_alone:
+                os.kill(node.pid, signal.SIGKILL)
+            else:
+                await in_thread(partial(fleet.kill, node.name))
             await trio.sleep(self._rng.uniform(1.0, 3.0))
             await in_thread(partial(fleet.start, node.name))
+
+    async def kill_worker(self) -> None:
+        """One of a gateway's processes; its parent, which the gateway outlives, starts another."""
+        fleet = self._world.fleet
+        node = self._rng.choice([node for node in fleet.of("gateway") if node.arguments])
+        async with self._fault("kill_worker", f"of {node.name}"):
+            os.kill(self._rng.choice(fleet.workers(node.name)), signal.SIGKILL)
 
     async def drain_gateway(self) -> None:
         node, fleet = self._gateway(), self._world.fleet
@@ -340,6 +358,7 @@ KINDS: Final[dict[str, Callable[[Nemesis], Awaitable[None]]]] = {
     "freeze_shard": Nemesis.freeze_shard,
     "hold_up_shard": Nemesis.hold_up_shard,
     "kill_gateway": Nemesis.kill_gateway,
+    "kill_worker": Nemesis.kill_worker,
     "drain_gateway": Nemesis.drain_gateway,
     "freeze_gateway": Nemesis.freeze_gateway,
     "kill_shard_and_gateway": Nemesis.kill_shard_and_gateway,
@@ -360,7 +379,7 @@ KINDS: Final[dict[str, Callable[[Nemesis], Awaitable[None]]]] = {
 
 NEED_REDIS: Final = frozenset({
     "cut_store_links", "hold_store_links", "restart_store", "kill_store", "freeze_store", "forget", "move_slots",
-    "kill_during_move", "kill_two_shards", "add_and_remove_shard",
+    "kill_during_move", "kill_two_shards", "add_and_remove_shard", "kill_worker",
 })  # fmt: skip
 
 PLANNED: Final = ("drain_shard", "shard_returns", "move_slots", "rebalance", "add_shard", "remove_shard")

@@ -22,6 +22,7 @@ from tests.support.tree import ROOT
 
 CROWD_END_DEADLINE_S: Final = 60.0
 _PROGRESS_FRESH_S: Final = 1.5
+WORKERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,9 @@ class ChaosWorld:
                 settings["broker.advertise"] = f"{HOST}:{link_ports[name]}"
             self.fleet.add(name, "broker", port=port, admin_port=admin_port, settings=settings)
         for name in gateways:
-            self.fleet.add(name, "gateway", port=next(ports), admin_port=next(ports), settings={})
+            # One of them is several processes on one port.
+            arguments = ("--workers", str(WORKERS)) if name == gateways[0] and shape.with_redis else ()
+            self.fleet.add(name, "gateway", port=next(ports), admin_port=next(ports), settings={}, arguments=arguments)
         self.first_shards = names[: shape.shards]
         self.gateways = gateways
 
@@ -151,7 +154,7 @@ class ChaosWorld:
 
     def pids(self) -> list[int]:
         """Of everything that was started and runs."""
-        nodes = [node.pid for node in self.fleet.nodes.values() if node.is_up]
+        nodes = [pid for node in self.fleet.nodes.values() if node.is_up for pid in (node.pid, *self.fleet.workers(node.name))]
         return [*nodes, *(crowd.process.pid for crowd in self.crowds), *([self.store.pid] if self.shape.with_redis else [])]
 
     async def start(self, nursery: trio.Nursery) -> None:

@@ -2,7 +2,8 @@
 
 Blocking, so that a bench can use it as it is and a trio program from a thread.  Every
 process has a session of its own (a Ctrl-C is the caller's to handle), writes one log over
-all its lives, and is ended by its process id: `Fleet` is a context manager and leaves none.
+all its lives, and is ended by its process id, with what it has started: `Fleet` is a context
+manager and leaves none.
 """
 
 import os
@@ -14,11 +15,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
+
+import psutil
 
 from tests.support.tree import ROOT
 
@@ -45,6 +49,8 @@ class Node:
     admin_port: int
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    """What its command line has besides settings."""
     process: subprocess.Popen[bytes] | None = None
     is_frozen: bool = False
     starts: int = 0
@@ -80,10 +86,12 @@ class Fleet:
 
     # --- nodes ----------------------------------------------------------------------------------
 
-    def add(self, name: str, role: Role, *, port: int, admin_port: int, settings: Mapping[str, str]) -> Node:
+    def add(
+        self, name: str, role: Role, *, port: int, admin_port: int, settings: Mapping[str, str], arguments: Sequence[str] = ()
+    ) -> Node:
         """Describe a node; nothing is started.  Its section is `role`."""
         log = self.directory / f"{name}.log"
-        node = self.nodes[name] = Node(name, role, port, admin_port, log, dict(settings))
+        node = self.nodes[name] = Node(name, role, port, admin_port, log, dict(settings), tuple(arguments))
         return node
 
     def of(self, role: Role) -> list[Node]:
@@ -99,7 +107,8 @@ class Fleet:
             **node.settings,
         }
         arguments = [f"--set={key}={value}" for key, value in sets.items()]
-        return [sys.executable, "-m", "parvis", node.role, "--data-dir", str(self.directory / "data"), *arguments]
+        program = [sys.executable, "-m", "parvis", node.role, *node.arguments]
+        return [*program, "--data-dir", str(self.directory / "data"), *arguments]
 
     def launch(self, name: str) -> None:
         """Start a node's process and do not wait for it."""
@@ -133,21 +142,31 @@ class Fleet:
     # --- what can be done to them ------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
-        """kill -9, and wait for the body.  Nothing happens to who is not there."""
+        """kill -9, with all that it has started, and wait for the body.  Nothing happens to who is not there."""
         node = self.nodes[name]
-        if node.is_up:
-            os.kill(node.pid, signal.SIGKILL)
+        self._signal(name, signal.SIGKILL)
         if node.process is not None:
             node.process.wait()
         node.is_frozen = False
 
     def freeze(self, name: str) -> None:
-        os.kill(self.nodes[name].pid, signal.SIGSTOP)
+        self._signal(name, signal.SIGSTOP)
         self.nodes[name].is_frozen = True
 
     def thaw(self, name: str) -> None:
-        os.kill(self.nodes[name].pid, signal.SIGCONT)
+        self._signal(name, signal.SIGCONT)
         self.nodes[name].is_frozen = False
+
+    def workers(self, name: str) -> list[int]:
+        """The processes that a node has started itself, by their ids."""
+        return [child.pid for child in psutil.Process(self.nodes[name].pid).children(recursive=True)]
+
+    def _signal(self, name: str, number: int) -> None:
+        """To a node that is there and to all that it has started, which may end on their own meanwhile."""
+        if self.nodes[name].is_up:
+            for pid in (self.nodes[name].pid, *self.workers(name)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def ask_to_leave(self, name: str) -> None:
         os.kill(self.nodes[name].pid, signal.SIGTERM)
@@ -182,11 +201,12 @@ class Fleet:
         )  # fmt: skip
 
     def troubles(self) -> Iterator[str]:
-        """Lines of the nodes' logs that speak of a bug: errors and tracebacks."""
+        """Lines of the nodes' logs that speak of a bug: errors and tracebacks.  A worker that was killed is none."""
         for node in self.nodes.values():
             if node.log.exists():
                 for line in node.log.read_text(errors="replace").splitlines():
-                    if '"level": "error"' in line or '"level":"error"' in line or line.startswith("Traceback"):
+                    was_killed = '"process_ended"' in line and '"exit_code": -9' in line
+                    if ('"level": "error"' in line and not was_killed) or line.startswith("Traceback"):
                         yield f"{node.name}: {line[:400]}"
 
 
