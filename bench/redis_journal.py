@@ -26,7 +26,6 @@ from broker.journal.protocol import CommitVerdict, Write
 from broker.journal.redis import RedisJournal
 from broker.journal.redis_commit import parts_of
 from broker.journal.redis_keys import Keys
-from broker.journal.redis_scripts import COMMIT
 from runtime.redis_client import RedisClient
 from tests.support.journal_writes import RoomWriter
 from tests.support.redis_server import RedisServer, redis_program, redis_server, wait_until
@@ -111,8 +110,8 @@ def redis_pys(server: RedisServer) -> Iterator[Commit]:
         def commit(writes: Sequence[Write]) -> None:
             pipeline = client.pipeline(transaction=False)
             for write in writes:
-                named, arguments = parts_of(store, keys, write)
-                pipeline.execute_command("EVALSHA", COMMIT.sha, len(named), *named, *arguments)
+                script, named, arguments = parts_of(store, keys, write)
+                pipeline.execute_command("EVALSHA", script.sha, len(named), *named, *arguments)
             assert pipeline.execute() == [1] * len(writes), "a bench whose writes fail measures nothing"
 
         yield commit

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from broker.journal.archive import BEGINNING, EpochOutline, RoomReading
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import IdRow, Row
 from broker.record import Entry
 from broker.room import Room
 from shard_router.slots import slot_of
@@ -21,7 +21,7 @@ RESTORED: Final = "restored"
 class RestoredRoom:
     """A `RoomReading` of `reading` with one epoch more."""
 
-    __slots__ = ("_began", "_reading", "epochs")
+    __slots__ = ("_began", "_reading", "epochs", "snapshot")
 
     def __init__(self, reading: RoomReading, epoch: Epoch, now_ms: int, salt: bytes) -> None:
         old = reading.epochs[-1].head
@@ -31,6 +31,8 @@ class RestoredRoom:
         write = room.take_write(slot_of(reading.name), Term(0))
         self._reading = reading
         self._began = write.entries
+        self.snapshot = None
+        """That of the old epoch ended with it."""
         self.epochs: Sequence[EpochOutline] = [*reading.epochs, EpochOutline(write.head, 1, BEGINNING)]
 
     @property
@@ -43,5 +45,13 @@ class RestoredRoom:
         else:
             yield from self._reading.entries(epoch)
 
+    @property
+    def rows_seq(self) -> int:
+        return self._reading.rows_seq
+
     def ids(self) -> Sequence[IdRow]:
         return self._reading.ids()
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """Tables belong to the room: they go on as they were."""
+        return self._reading.rows()

@@ -91,6 +91,20 @@ EDITS_PER_MESSAGE_MAX = 20
 # Ended epochs that a room can tell from unknown ones: as many as there can be links to name one.
 ROOM_PAST_EPOCHS_MAX = 256
 
+# --- tables and snapshots of a room -----------------------------------------------------------
+TABLE_NAME_CHARS_MAX = 32
+# A person, alone or after what it is about: AUTHOR_ID_CHARS_MAX letters of four bytes, and 64 bytes for the rest.
+ROW_KEY_BYTES_MAX = 4 * AUTHOR_ID_CHARS_MAX + 64
+# A choice, a few numbers, or the name that somebody signs with.
+ROW_VALUE_BYTES_MAX = 1024
+# Redis takes about 3 us a row and serves nobody else meanwhile: a write holds it up for 3 ms at most.
+ROWS_PER_WRITE_MAX = 1000
+# What a load reads before the tail; as much as one group may write at all.
+SNAPSHOT_BYTES_MAX = 256 * 1024
+# Rows that a room keeps for a journal that forgets: everybody in a room of 10,000 votes twice.
+ROOM_RECENT_ROWS_MAX = 20_000
+ROOM_RECENT_ROWS_BYTES_MAX = 4 * 1024 * 1024
+
 # --- one shard -----------------------------------------------------------------------------------
 # What publishers of all rooms may have decided and not yet committed, in bytes of text and
 # bookkeeping; above it a publish is refused as busy.

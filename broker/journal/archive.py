@@ -2,7 +2,7 @@
 
 A `Source` is read and a `Target` is filled; each engine has one of both, and a backup file is
 a `Source` too.  What travels is what a journal promises: epochs in order, chains, heads,
-tombstones, ids; how an engine cuts a log into rows does not.  All calls block.
+tombstones, ids, tables, snapshots; how an engine cuts a log into rows does not.  All calls block.
 
 A target that is being filled is marked `Unfinished`, and no shard opens it, until it is
 finished: a cut leaves something that can be gone on with, never half a journal at work.
@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from broker.journal.protocol import IdRow, JournalCorrupt
+from broker.journal.protocol import IdRow, JournalCorrupt, Row, Snapshot
 from broker.record import CHAIN_START, Entry, Head
 from wire.names import RoomName, Slot, Term
 
 # Entries that are read, held and written at once: with texts of TEXT_BYTES_MAX some 4 MiB.
 PORTION_ENTRIES: Final = 500
+# Rows of tables, likewise: of the longest some 4 MiB.
+PORTION_ROWS: Final = 3000
 # Names of rooms that are held at once.
 PAGE_ROOMS: Final = 1000
 
@@ -101,7 +103,7 @@ def unfinished_refusal(journal: str, mark: Unfinished) -> JournalCorrupt:
 class RoomReading(Protocol):
     """One room as it was at one moment; valid until the next one is asked for.
 
-    Asked in this order, each once: the entries of each epoch, then the ids.
+    Asked in this order, each once: the entries of each epoch, the ids, the rows.
     """
 
     @property
@@ -111,11 +113,25 @@ class RoomReading(Protocol):
     def epochs(self) -> Sequence[EpochOutline]:
         """Oldest first, at least one; each has been written to."""
 
+    @property
+    def rows_seq(self) -> int:
+        """The sequence of its tables, as it was before their rows were read."""
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """Of its newest epoch."""
+
     def entries(self, epoch: EpochOutline) -> Iterator[Sequence[Entry]]:
         """All that is kept of one epoch, in order, in portions of at most `PORTION_ENTRIES`."""
 
     def ids(self) -> Sequence[IdRow]:
         """All ids that are kept, over all epochs; oldest first."""
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """All its tables, in the order of tables and keys, in portions of at most `PORTION_ROWS`; each has a value.
+
+        Where an engine cannot keep a moment for so long (Redis), rows that were written since may be among them.
+        """
 
 
 class Source(Protocol):
@@ -183,7 +199,16 @@ class CheckedRoom(Protocol):
     @property
     def epochs(self) -> Sequence[EpochOutline]: ...
 
+    @property
+    def rows_seq(self) -> int: ...
+
+    @property
+    def snapshot(self) -> Snapshot | None: ...
+
     def portions(self, epoch: EpochOutline) -> Iterator[Portion]:
         """Raises `RoomDamaged`, at the latest before it ends."""
 
     def ids(self) -> Sequence[IdRow]: ...
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """Raises `RoomDamaged`, at the latest before it ends."""

@@ -1,9 +1,10 @@
 """What a backup file is made of: a line that says so, then frames, and at the end a digest of all of them.
 
-The first line is ``parvis backup 1``: format 1.  A frame is 4 bytes of length and that many
-of zlib (level 1: a third smaller for 3 us an event) around one record in msgpack.  Records come in this
-order: `Opening`, for each room `RoomBegins`, `Entries`..., `Ids`..., `RoomEnds`, and `Closing`, which
-counts them and carries blake2b over every byte before it.  What follows `Closing` is not ours.  Pure.
+The first line is ``parvis backup 2``: format 2; format 1 is the same without tables and snapshots.
+A frame is 4 bytes of length and that many of zlib (level 1: a third smaller for 3 us an event)
+around one record in msgpack.  Records come in this order: `Opening`, for each room `RoomBegins`,
+`Entries`..., `Ids`..., `Rows`..., `RoomEnds`, and `Closing`, which counts them and carries blake2b over
+every byte before it.  What follows `Closing` is not ours.  Pure.
 """
 
 import zlib
@@ -13,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from broker.journal.archive import Anchor, EpochOutline, Standing
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import IdRow, Row, Snapshot
 from broker.record import Entry, Head
-from wire.names import Epoch, Slot, Term
+from wire.names import Epoch, Slot, TableName, Term
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 FIRST_WORDS: Final = b"parvis backup "
 FIRST_LINE: Final = FIRST_WORDS + b"%d\n" % FORMAT_VERSION
 FIRST_LINE_BYTES_MAX: Final = len(FIRST_WORDS) + 8
@@ -63,9 +64,20 @@ class EpochRecord(Struct, array_like=True, frozen=True):
     anchor_chain: bytes
 
 
+class SnapshotRecord(Struct, array_like=True, frozen=True):
+    """`Snapshot`, of the room's newest epoch."""
+
+    offset: int
+    state: bytes
+
+
 class RoomBegins(Record, tag=2, frozen=True):
+    """Format 1 ends with the epochs."""
+
     name: str
     epochs: list[EpochRecord]
+    rows_seq: int = 0
+    snapshot: SnapshotRecord | None = None
 
 
 class Entries(Record, tag=3, frozen=True):
@@ -89,7 +101,13 @@ class Closing(Record, tag=6, frozen=True):
     digest: bytes
 
 
-AnyRecord = Opening | RoomBegins | Entries | Ids | RoomEnds | Closing
+class Rows(Record, tag=7, frozen=True):
+    """Table, key and value."""
+
+    rows: list[tuple[str, str, bytes]]
+
+
+AnyRecord = Opening | RoomBegins | Entries | Ids | Rows | RoomEnds | Closing
 _encode: Final = msgspec.msgpack.Encoder().encode
 _DECODER: Final[msgspec.msgpack.Decoder[AnyRecord]] = msgspec.msgpack.Decoder(AnyRecord)
 
@@ -125,3 +143,11 @@ def outline_of(record: EpochRecord) -> EpochOutline:
 
 def id_row(fields: tuple[str, str, int, int, bytes]) -> IdRow:
     return IdRow(*fields)
+
+
+def row_of(fields: tuple[str, str, bytes]) -> Row:
+    return Row(TableName(fields[0]), fields[1], fields[2])
+
+
+def snapshot_of(record: RoomBegins) -> Snapshot | None:
+    return None if record.snapshot is None else Snapshot(record.snapshot.offset, record.snapshot.state)

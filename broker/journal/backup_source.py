@@ -24,12 +24,15 @@ from broker.journal.backup_format import (
     Opening,
     RoomBegins,
     RoomEnds,
+    Rows,
     id_row,
     outline_of,
     record_of,
+    row_of,
+    snapshot_of,
 )
 from broker.journal.fill import Progress, fill
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import IdRow, Row
 from broker.record import Entry
 from wire.names import RoomName, parse_room
 
@@ -66,6 +69,8 @@ class _Nowhere:
             for _ in room.portions(epoch):
                 continue
         room.ids()
+        for _ in room.rows():
+            continue
 
 
 class BackupSource:
@@ -112,7 +117,7 @@ class BackupSource:
             name = parse_room(record.name)
             if name is None:
                 raise self.refusal("a room has a name that no room can have")
-            reading = _Reading(self, name, [outline_of(epoch) for epoch in record.epochs])
+            reading = _Reading(self, name, record)
             yield reading
             reading.skip_rest()
             rooms += 1
@@ -172,47 +177,51 @@ class BackupSource:
 class _Reading:
     """One room, as far as the file has been read."""
 
-    __slots__ = ("_ended", "_ids", "_next", "_source", "epochs", "name")
+    __slots__ = ("_has_rows", "_ids", "_next", "_source", "epochs", "name", "rows_seq", "snapshot")
 
-    def __init__(self, source: BackupSource, name: RoomName, epochs: Sequence[EpochOutline]) -> None:
+    def __init__(self, source: BackupSource, name: RoomName, begins: RoomBegins) -> None:
         self.name = name
-        self.epochs = epochs
+        self.epochs: Sequence[EpochOutline] = [outline_of(epoch) for epoch in begins.epochs]
+        self.rows_seq = begins.rows_seq
+        self.snapshot = snapshot_of(begins)
         self._source = source
-        self._next: Entries | None = None
-        """Entries that were read and belong to a later epoch."""
-        self._ended = False
+        self._next: Entries | Rows | RoomEnds | None = None
+        """What was read and belongs to what is asked for later: entries of a later epoch, rows, the end."""
         self._ids: list[IdRow] = []
+        self._has_rows = False
 
     def entries(self, epoch: EpochOutline) -> Iterator[Sequence[Entry]]:
         number = self.epochs.index(epoch)
-        while (record := self._take()) is not None:
-            if record.epoch != number:
-                self._next = record
-                return
+        while isinstance(record := self._peek(), Entries) and record.epoch == number:
+            self._next = None
             yield record.entries
 
     def ids(self) -> Sequence[IdRow]:
-        if self._take() is not None:
+        if isinstance(self._peek(), Entries):
             raise self._source.refusal(f"room {self.name} has events of no epoch")
         return self._ids
 
-    def skip_rest(self) -> None:
-        while self._take() is not None:
-            continue
+    def rows(self) -> Iterator[Sequence[Row]]:
+        while isinstance(record := self._peek(), Rows):
+            self._next = None
+            yield [row_of(fields) for fields in record.rows]
 
-    def _take(self) -> Entries | None:
-        """The next entries; None when there are no more, and all ids are there."""
-        if self._next is not None:
-            taken, self._next = self._next, None
-            return taken
-        while not self._ended:
+    def skip_rest(self) -> None:
+        while not isinstance(self._peek(), RoomEnds):
+            self._next = None
+
+    def _peek(self) -> Entries | Rows | RoomEnds:
+        """The next record that is not taken yet; ids on the way to it are."""
+        while self._next is None:
             match record := self._source.next_record():
-                case Entries() if not self._ids:
-                    return record
-                case Ids():
+                case Entries() if not self._ids and not self._has_rows:
+                    self._next = record
+                case Ids() if not self._has_rows:
                     self._ids += [id_row(fields) for fields in record.rows]
+                case Rows():
+                    self._next, self._has_rows = record, True
                 case RoomEnds():
-                    self._ended = True
+                    self._next = record
                 case _:
                     raise self._source.refusal(f"room {self.name} is cut")
-        return None
+        return self._next

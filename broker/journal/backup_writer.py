@@ -20,6 +20,8 @@ from broker.journal.backup_format import (
     Opening,
     RoomBegins,
     RoomEnds,
+    Rows,
+    SnapshotRecord,
     flat,
     frame_of,
 )
@@ -76,13 +78,16 @@ class BackupWriter:
 
     def put(self, room: CheckedRoom) -> None:
         """Raises what reading the room raises; the file is of no use then."""
-        self.write(RoomBegins(room.name, [flat(epoch) for epoch in room.epochs]))
+        snapshot = None if room.snapshot is None else SnapshotRecord(room.snapshot.offset, room.snapshot.state)
+        self.write(RoomBegins(room.name, [flat(epoch) for epoch in room.epochs], room.rows_seq, snapshot))
         for number, epoch in enumerate(room.epochs):
             for portion in room.portions(epoch):
                 self.write(Entries(number, list(portion.entries)))
         rows = [(row.author, row.id, row.offset, row.at, row.body_hash) for row in room.ids()]
         for start in range(0, len(rows), IDS_PER_FRAME):
             self.write(Ids(rows[start : start + IDS_PER_FRAME]))
+        for table_rows in room.rows():
+            self.write(Rows([(row.table, row.key, row.value or b"") for row in table_rows]))
         self.write(RoomEnds())
 
     def close(self, tally: Tally) -> None:

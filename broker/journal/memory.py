@@ -2,15 +2,15 @@
 
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from broker.journal.archive import BEGINNING, Anchor, Unfinished, unfinished_refusal
 from broker.journal.codec import bounded_tail, live_ids
-from broker.journal.protocol import CommitOutcome, IdRow, LoadedRoom, StaleMap, Write
+from broker.journal.protocol import CommitOutcome, IdRow, LoadedRoom, Row, Snapshot, StaleMap, Write
 from broker.journal.verdict import COMMITTED, check_shape, outcome_of
 from broker.record import Entry, Head, chain_after
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
 
 @dataclass(slots=True)
@@ -46,6 +46,17 @@ class KeptRoom:
     head: Head
     logs: dict[Epoch, KeptLog] = field(default_factory=dict)
     ids: list[IdRow] = field(default_factory=list)
+    tables: dict[TableName, dict[str, bytes]] = field(default_factory=dict)
+    rows_seq: int = 0
+    snapshot: Snapshot | None = None
+
+    def put_rows(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            table = self.tables.setdefault(row.table, {})
+            if row.value is None:
+                table.pop(row.key, None)
+            else:
+                table[row.key] = row.value
 
 
 @dataclass(slots=True)
@@ -99,7 +110,8 @@ class MemoryJournal:
 
     def _commit_one(self, write: Write) -> CommitOutcome:
         room = self.store.rooms.get(write.room)
-        outcome = outcome_of(write, self.store.terms.get(write.slot), room.head if room else None)
+        head, rows_seq = (room.head, room.rows_seq) if room else (None, 0)
+        outcome = outcome_of(write, self.store.terms.get(write.slot), head, rows_seq)
         if outcome is not COMMITTED:
             return outcome
         if room is None:
@@ -112,6 +124,10 @@ class MemoryJournal:
         log.head = write.head
         log.entries.extend(write.entries)
         room.ids.extend(write.ids)
+        room.put_rows(write.rows)
+        room.rows_seq = write.rows_seq
+        if write.snapshot is not None or write.new_epoch:
+            room.snapshot = write.snapshot
         for erasure in write.erasures:
             index = erasure.offset - log.first_kept
             if 0 <= index < len(log.entries) and not log.entries[index].removed:
@@ -129,6 +145,8 @@ class MemoryJournal:
                 tail=bounded_tail(reversed(log.entries), tail_events, tail_bytes),
                 ids=live_ids(reversed(kept.ids), ids_since_ms, ids_min),
                 first_offset=log.first_kept,
+                rows_seq=kept.rows_seq,
+                snapshot=kept.snapshot,
             )
 
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
@@ -136,6 +154,12 @@ class MemoryJournal:
             kept = self.store.rooms.get(room)
             log = kept.logs.get(epoch) if kept else None
             return log.after(after)[:limit] if log else []
+
+    def rows(self, room: RoomName, table: TableName, after_key: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        with self.store.lock:
+            kept = self.store.rooms.get(room)
+            rows = kept.tables.get(table, {}) if kept else {}
+            return sorted(row for row in rows.items() if row[0] > after_key)[:limit]
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self.store.lock:

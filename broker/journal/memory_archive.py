@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from broker.journal.archive import (
     PORTION_ENTRIES,
+    PORTION_ROWS,
     CheckedRoom,
     EpochOutline,
     Extent,
@@ -13,7 +14,7 @@ from broker.journal.archive import (
 )
 from broker.journal.codec import live_ids
 from broker.journal.memory import KeptLog, KeptRoom, MemoryStore
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import IdRow, Row, Snapshot
 from broker.record import Entry
 from wire.names import Epoch, RoomName
 
@@ -25,7 +26,10 @@ class _Reading:
     name: RoomName
     epochs: Sequence[EpochOutline]
     kept: dict[Epoch, list[Entry]]
-    rows: Sequence[IdRow]
+    id_rows: Sequence[IdRow]
+    table_rows: Sequence[Row]
+    rows_seq: int
+    snapshot: Snapshot | None
 
     def entries(self, epoch: EpochOutline) -> Iterator[Sequence[Entry]]:
         kept = self.kept[epoch.head.epoch]
@@ -33,7 +37,11 @@ class _Reading:
             yield kept[start : start + PORTION_ENTRIES]
 
     def ids(self) -> Sequence[IdRow]:
-        return self.rows
+        return self.id_rows
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        for start in range(0, len(self.table_rows), PORTION_ROWS):
+            yield self.table_rows[start : start + PORTION_ROWS]
 
 
 class MemorySource:
@@ -66,6 +74,9 @@ class MemorySource:
                     [EpochOutline(log.head, log.first_kept, log.anchor) for log in room.logs.values()],
                     {epoch: list(log.entries) for epoch, log in room.logs.items()},
                     live_ids(reversed(room.ids), 0, 0),
+                    [Row(table, *row) for table, rows in sorted(room.tables.items()) for row in sorted(rows.items())],
+                    room.rows_seq,
+                    room.snapshot,
                 )
             yield reading
 
@@ -105,7 +116,9 @@ class MemoryTarget:
             for portion in room.portions(epoch):
                 log.entries.extend(portion.entries)
             logs[epoch.head.epoch] = log
-        kept = KeptRoom(room.epochs[-1].head, logs, list(room.ids()))
+        kept = KeptRoom(room.epochs[-1].head, logs, list(room.ids()), rows_seq=room.rows_seq, snapshot=room.snapshot)
+        for rows in room.rows():
+            kept.put_rows(rows)
         with self._store.lock:
             self._store.rooms[room.name] = kept
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from broker.record import Entry, Head
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
 
 class Unavailable(Exception):
@@ -54,12 +54,46 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """What one of a room's tables has under `key` from now on; nothing when `value` is None.
+
+    Tables are for what is many and keyed by person.  They belong to the room and not to an epoch, and
+    retention leaves them alone: final totals outlive the log that they were announced in.
+    """
+
+    table: TableName
+    key: str
+    value: bytes | None
+
+    def size(self) -> int:
+        """Bytes, roughly, as `Write.size` counts them."""
+        return len(self.table) + len(self.key) + len(self.value or b"") + 32
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a fold of this epoch's log is after `offset`, so that a load need not begin before it.
+
+    It must not contain what can be erased, or the write that erases it must bring another one: an
+    engine cannot look into `state`.
+    """
+
+    offset: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """All that one room adds in one group commit: applied wholly or not at all.
 
     `base` is the head it builds on (offset 0 with CHAIN_START for a log not begun); `new_epoch`
     says that `base` is the end of the old epoch and that `head` starts another one, whose
     entries are `entries`.  `head` is the head after it.
+
+    Tables have no chain but a sequence: `rows_base` is the one it builds on, checked like `base` though the
+    log stands still, and `rows_seq` the one after it.  It rises by one with each write that has rows; a repair
+    puts several of them into one, so there it rises by as many.  Two branches of equal length are not told apart
+    by it; what makes them impossible is the term.  Rows and snapshots are of rooms that have a log.
     """
 
     room: RoomName
@@ -71,10 +105,19 @@ class Write:
     ids: Sequence[IdRow] = ()
     erasures: Sequence[Erasure] = ()
     new_epoch: bool = False
+    rows: Sequence[Row] = ()
+    """Each row once."""
+    rows_base: int = 0
+    rows_seq: int = 0
+    snapshot: Snapshot | None = None
+    """Takes the place of the one before it, and goes with its epoch."""
 
     def size(self) -> int:
         """Bytes, roughly, for the bound of a group."""
-        return 64 + sum(len(e.body) + 120 for e in self.entries)
+        size = 64 + sum(len(e.body) + 120 for e in self.entries)
+        if self.rows:
+            size += sum(row.size() for row in self.rows)
+        return size if self.snapshot is None else size + len(self.snapshot.state)
 
 
 class CommitVerdict(Enum):
@@ -82,9 +125,9 @@ class CommitVerdict(Enum):
     FENCED = "fenced"
     """Another owner claimed a higher term for the slot; nothing was written."""
     BEHIND = "behind"
-    """The journal's head is below `base` on the same chain as far as it can tell; nothing was written."""
+    """The journal's head is below `base` on the same chain as far as it can tell, or its tables are; nothing was written."""
     DIVERGED = "diverged"
-    """The journal holds another epoch, a longer log, or other content at `base`; nothing was written."""
+    """The journal holds another epoch, a longer log, other content at `base`, or more rows; nothing was written."""
     UNKNOWN = "unknown"
     """Only a store of several parts answers this: the part that holds this write's slot did not answer, others did."""
 
@@ -94,6 +137,8 @@ class CommitOutcome:
     verdict: CommitVerdict
     head: Head | None = None
     """What the journal has, for `BEHIND` and `DIVERGED`."""
+    rows_seq: int = 0
+    """The sequence of its tables, for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +150,10 @@ class LoadedRoom:
     ids: Sequence[IdRow] = field(default_factory=tuple)
     first_offset: int = 1
     """The oldest offset of this epoch that is still kept."""
+    rows_seq: int = 0
+    """The sequence of its tables; their rows are read by `Journal.rows`."""
+    snapshot: Snapshot | None = None
+    """The newest of this epoch, not above the head."""
 
 
 class StaleMap(Exception):
@@ -157,6 +206,13 @@ class Journal(Protocol):
 
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         """At most `limit` entries with offset > `after`, in order; erased ones as tombstones."""
+
+    def rows(self, room: RoomName, table: TableName, after_key: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """At most `limit` rows with a key above `after_key` ("" for all), in the order of their keys' code points.
+
+        A call by itself: between two of them rows may be written, so whoever reads page after page sees each row
+        that stays, once, and not all of them as of one moment.
+        """
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         """Forget entries up to `keep_after`, entries from before `entries_before_ms`, and ids from before

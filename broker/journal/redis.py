@@ -18,15 +18,15 @@ from broker.journal.redis_calls import Lost, call_of, run_calls
 from broker.journal.redis_commit import commit_group
 from broker.journal.redis_keys import Keys
 from broker.journal.redis_retain import retain_room
-from broker.journal.redis_rooms import load_room, read_entries
-from broker.journal.redis_scripts import CLAIM, COMMIT, RAISE_MAP
+from broker.journal.redis_rooms import load_room, read_entries, read_rows
+from broker.journal.redis_scripts import CLAIM, COMMIT, COMMIT_TABLES, RAISE_MAP
 from broker.journal.redis_store import FORMAT_VERSION, ServerFacts, examine, open_store, refuse_unfit
 from broker.record import Entry
 from runtime.redis_client import RedisClient
 from runtime.redis_connection import RedisAway, ReplyError, code_of
 from runtime.schema import RedisSettings
 from shard_router.slots import slot_of
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
 # Below COMMIT_DEADLINE_S: the lane should know its own failure before its caller stops waiting for it.
 CALL_DEADLINE_S: Final = 4.0
@@ -52,7 +52,7 @@ class RedisJournal:
         `wait_replicas` replicas must have a write before it counts as committed; `deadline_s`
         bounds a commit or claim, and is how long they are asked.
         """
-        self._lane = RedisClient(settings, [COMMIT, CLAIM])
+        self._lane = RedisClient(settings, [COMMIT, COMMIT_TABLES, CLAIM])
         self._reader = RedisClient(settings)
         self._keys = Keys(cluster)
         self._replicas = wait_replicas
@@ -121,6 +121,10 @@ class RedisJournal:
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         with self._answering(f"room {room}, epoch {epoch}"):
             return read_entries(self._reader, self._keys, self._slot_of(room), room, epoch, after, limit)
+
+    def rows(self, room: RoomName, table: TableName, after_key: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        with self._answering(f"room {room}, table {table}"):
+            return read_rows(self._reader, self._keys, self._slot_of(room), room, table, after_key, limit)
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self._answering(f"retention of room {room}"):

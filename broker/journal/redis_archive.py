@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from itertools import dropwhile, islice
 from typing import Final
 
-from broker.journal.archive import BEGINNING, PORTION_ENTRIES, Anchor, EpochOutline, Extent, RoomDamaged, Standing
+from broker.journal.archive import (
+    BEGINNING,
+    PORTION_ENTRIES,
+    PORTION_ROWS,
+    Anchor,
+    EpochOutline,
+    Extent,
+    RoomDamaged,
+    Standing,
+)
 from broker.journal.codec import DECODE_ERRORS, decode_id, live_ids
-from broker.journal.protocol import IdRow, JournalCorrupt, Unavailable
+from broker.journal.protocol import IdRow, JournalCorrupt, Row, Snapshot, Unavailable
 from broker.journal.redis_calls import Lost, call_of, run_calls
-from broker.journal.redis_keys import Keys, parse_head
-from broker.journal.redis_rooms import ids_newest_first, read_entries
+from broker.journal.redis_keys import Keys, parse_head, parse_snapshot, row_name
+from broker.journal.redis_rooms import ids_newest_first, read_entries, rows_after
 from broker.journal.redis_store import examine, look_at_store
 from broker.record import CHAIN_BYTES, Entry, Head
 from runtime.redis_client import RedisClient, Script
@@ -34,10 +43,12 @@ _SCAN_COUNT: Final = 1000
 _AHEAD: Final = 5
 
 OUTLINE: Final = Script("""#!lua flags=no-writes
--- KEYS: room, ends, ids.  Answers head, at, first, all ended epochs with their ends, and the newest id.
-local room = redis.call('HMGET', KEYS[1], 'head', 'at', 'first')
+-- KEYS: room, ends, ids, snapshot.  Answers head, at, first, all ended epochs with their ends, the newest id, the sequence
+-- of its tables and the snapshot.
+local room = redis.call('HMGET', KEYS[1], 'head', 'at', 'first', 'rows')
 if not room[1] then return false end
-return {room[1], room[2], room[3], redis.call('HGETALL', KEYS[2]), redis.call('LINDEX', KEYS[3], -1)}
+local ends, newest_id = redis.call('HGETALL', KEYS[2]), redis.call('LINDEX', KEYS[3], -1)
+return {room[1], room[2], room[3], ends, newest_id, room[4] or '0', redis.call('GET', KEYS[4])}
 """)
 
 TERM: Final = Script("""#!lua flags=no-writes
@@ -57,6 +68,8 @@ class _Reading:
     newest_id: bytes | None
     ahead: Sequence[Sequence[Entry]]
     """The first portions of the first epoch, read together with the outline."""
+    rows_seq: int
+    snapshot: Snapshot | None
 
     def entries(self, epoch: EpochOutline) -> Iterator[Sequence[Entry]]:
         if epoch is not self.epochs[0]:
@@ -74,6 +87,17 @@ class _Reading:
         with answering(self.client, f"room {self.name}"):
             rows = ids_newest_first(self.client, self.keys.ids(slot_of(self.name), self.name))
             return live_ids(dropwhile(lambda row: row != newest, rows), 0, 0)
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """As they are when their page is read, which may be later than the outline."""
+        key, after = self.keys.rows(slot_of(self.name), self.name), b"-"
+        while True:
+            with answering(self.client, f"room {self.name}"):
+                found = rows_after(self.client, key, after, b"+", PORTION_ROWS)
+            if not found:
+                return
+            yield found
+            after = b"(%b\1" % row_name(found[-1].table, found[-1].key)
 
 
 class RedisSource:
@@ -121,18 +145,19 @@ class RedisSource:
     def _room(self, name: RoomName) -> _Reading | None:
         """None for a room that is gone: only the end of an unfinished copy takes one away."""
         client, keys, slot = self._client, self._keys, slot_of(name)
-        named = [keys.room(slot, name), keys.ends(slot, name), keys.ids(slot, name)]
+        named = [keys.room(slot, name), keys.ends(slot, name), keys.ids(slot, name), keys.snapshot(slot, name)]
         for _ in range(_AHEAD):
             with answering(client, f"room {name}"):
                 reply = client.run_script(OUTLINE, named, [])
                 if reply is None:
                     return None
                 epochs = _outlines(name, reply)
+                snapshot = parse_snapshot(reply[6], epochs[-1].head)
                 ahead = list(islice(_portions(client, keys, name, epochs[0], epochs[0].first_kept - 1), _AHEAD))
             # A trim came between the two when the first entry is not the first that was kept.
             if not ahead or ahead[0][0].offset == epochs[0].first_kept:
                 break
-        return _Reading(client, keys, name, epochs, reply[4], ahead)
+        return _Reading(client, keys, name, epochs, reply[4], ahead, int(reply[5]), snapshot)
 
 
 def room_names(client: RedisClient, keys: Keys) -> Iterator[RoomName]:

@@ -6,10 +6,10 @@ from typing import Final
 from broker.journal.codec import decode_entry, encode_entry, encode_id, erased
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Unavailable, Write
 from broker.journal.redis_calls import Call, Lost, call_of, run_calls
-from broker.journal.redis_keys import Keys, head_name, parse_head
-from broker.journal.redis_scripts import COMMIT
+from broker.journal.redis_keys import Keys, head_name, parse_head, row_name, snapshot_value
+from broker.journal.redis_scripts import COMMIT, COMMIT_TABLES
 from broker.journal.verdict import COMMITTED, FENCED, check_shape, outcome_of
-from runtime.redis_client import RedisClient
+from runtime.redis_client import RedisClient, Script
 from runtime.redis_connection import Reply, ReplyError
 
 UNKNOWN: Final = CommitOutcome(CommitVerdict.UNKNOWN)
@@ -32,12 +32,12 @@ def commit_group(
 
 
 def _call(client: RedisClient, keys: Keys, write: Write) -> Call:
-    named, arguments = parts_of(client, keys, write)
-    return call_of(COMMIT, named, *arguments)
+    script, named, arguments = parts_of(client, keys, write)
+    return call_of(script, named, *arguments)
 
 
-def parts_of(client: RedisClient, keys: Keys, write: Write) -> tuple[tuple[str, ...], list[bytes | str | int]]:
-    """The keys and arguments of one write, as redis_scripts.COMMIT takes them; asks for what is to be erased."""
+def parts_of(client: RedisClient, keys: Keys, write: Write) -> tuple[Script, tuple[str, ...], list[bytes | str | int]]:
+    """The script of one write, its keys and arguments as that takes them; asks for what is to be erased."""
     entries, slot, room, head = write.entries, write.slot, write.room, write.head
     tombstones: list[bytes | int] = []
     if write.erasures:
@@ -45,15 +45,25 @@ def parts_of(client: RedisClient, keys: Keys, write: Write) -> tuple[tuple[str, 
         tombstones = _tombstones(client, keys, write)
     arguments: list[bytes | str | int] = [
         write.term, head_name(write.base), head_name(head), head.at, int(write.new_epoch), len(entries), len(write.ids),
+        write.rows_base,
     ]  # fmt: skip
+    has_tables = bool(write.rows) or write.snapshot is not None or write.new_epoch
+    if has_tables:
+        snapshot = b"" if write.snapshot is None else snapshot_value(head.epoch, write.snapshot)
+        arguments += (write.rows_seq, len(write.rows), snapshot)
     for entry in entries:
         arguments += (entry.offset, encode_entry(entry))
     arguments += [encode_id(row) for row in write.ids]
+    for table_row in write.rows:
+        value = table_row.value
+        arguments += (row_name(table_row.table, table_row.key), b"" if value is None else b"\0" + value)
     arguments += tombstones
     named = (
         keys.slot(slot), keys.room(slot, room), keys.log(slot, room, head.epoch), keys.ids(slot, room), keys.ends(slot, room),
     )  # fmt: skip
-    return named, arguments
+    if has_tables:
+        return COMMIT_TABLES, (*named, keys.rows(slot, room), keys.snapshot(slot, room)), arguments
+    return COMMIT, named, arguments
 
 
 def _tombstones(client: RedisClient, keys: Keys, write: Write) -> list[bytes | int]:
@@ -87,7 +97,7 @@ def _outcome(write: Write, reply: Reply | Lost) -> CommitOutcome:
         return FENCED
     if isinstance(reply, Lost):
         return UNKNOWN
-    name, at = reply
-    outcome = outcome_of(write, write.term, parse_head(name, int(at)))
-    assert outcome is not COMMITTED, "the script and `verdict` agree on what a head is"
+    name, at, rows_seq = reply
+    outcome = outcome_of(write, write.term, parse_head(name, int(at)), int(rows_seq))
+    assert outcome is not COMMITTED, "the script and `verdict` agree on what a head is, and a sequence"
     return outcome

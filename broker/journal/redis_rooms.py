@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from broker.journal.codec import bounded_tail, decode_entry, decode_id, live_ids
-from broker.journal.protocol import IdRow, LoadedRoom
-from broker.journal.redis_keys import Keys, parse_head
+from broker.journal.protocol import IdRow, LoadedRoom, Row
+from broker.journal.redis_keys import Keys, parse_head, parse_row, parse_snapshot, row_name
 from broker.journal.redis_scripts import LOAD, READ
 from broker.record import Entry
 from runtime.redis_client import RedisClient
 from runtime.redis_connection import Reply
-from wire.names import Epoch, RoomName, Slot
+from wire.names import Epoch, RoomName, Slot, TableName
 
 _ID_ROWS_PER_STEP: Final = 2000
 
@@ -24,11 +24,13 @@ def load_room(
     # One more than must be there: that one's age says whether older ones are asked for.
     ids_count = ids_min + 1
     reply = client.run_script(
-        LOAD, [keys.room(slot, room), ids_key], [keys.log(slot, room, ""), tail_events, tail_bytes, ids_count]
+        LOAD,
+        [keys.room(slot, room), ids_key, keys.snapshot(slot, room)],
+        [keys.log(slot, room, ""), tail_events, tail_bytes, ids_count],
     )
     if reply is None:
         return None
-    name, at, first, tail, ids = reply
+    name, at, first, rows_seq, tail, ids, snapshot = reply
     head = parse_head(name, int(at))
     assert head is not None, "a room that is there has a head"
     return LoadedRoom(
@@ -36,6 +38,8 @@ def load_room(
         tail=bounded_tail(decoded(tail), tail_events, tail_bytes),
         ids=live_ids(_newest_first(client, ids_key, ids, ids_count), ids_since_ms, ids_min),
         first_offset=int(first),
+        rows_seq=int(rows_seq),
+        snapshot=parse_snapshot(snapshot, head),
     )
 
 
@@ -45,6 +49,19 @@ def read_entries(
     """See `Journal.read`."""
     named = [keys.room(slot, room), keys.ends(slot, room), keys.log(slot, room, epoch)]
     return list(decoded(client.run_script(READ, named, [epoch, after, limit])))
+
+
+def read_rows(
+    client: RedisClient, keys: Keys, slot: Slot, room: RoomName, table: TableName, after_key: str, limit: int
+) -> list[tuple[str, bytes]]:
+    """See `Journal.rows`."""
+    rows = rows_after(client, keys.rows(slot, room), b"(%b\1" % row_name(table, after_key), b"(%b\1" % table.encode(), limit)
+    return [(row.key, row.value) for row in rows if row.value is not None]
+
+
+def rows_after(client: RedisClient, key: str, after: bytes, before: bytes, limit: int) -> list[Row]:
+    """At most `limit` rows between two places, as ZRANGEBYLEX has them."""
+    return [parse_row(member) for member in client.call(key, "ZRANGEBYLEX", key, after, before, "LIMIT", 0, limit)]
 
 
 def decoded(entries: Sequence[Reply]) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ from broker.journal.codec import encode_entry, encode_id
 from broker.journal.protocol import Unavailable
 from broker.journal.redis_archive import CALL_DEADLINE_S, answering, room_names, scan, standing_of
 from broker.journal.redis_calls import Call, Lost, call_of, run_calls
-from broker.journal.redis_keys import Keys, head_name
+from broker.journal.redis_keys import Keys, head_name, row_name, snapshot_value
 from broker.journal.redis_scripts import CLAIM, RAISE_MAP
 from broker.journal.redis_store import FORMAT_VERSION, examine, mark_of, open_store, refuse_unfit
 from broker.record import Entry
@@ -37,11 +37,12 @@ return 1
 """)
 
 PUT: Final = Script("""#!lua
--- KEYS: room, log, ends.  ARGV: head, at, first, number of ended epochs, then name and end of each, offset and entry of
--- each.  The last step of a room: from here on it is there.
-local ends = 4 + 2 * ARGV[4]
-for i = 5, ends, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+-- KEYS: room, log, ends.  ARGV: head, at, first, sequence of its tables, number of ended epochs, then name and end of each,
+-- offset and entry of each.  The last step of a room: from here on it is there.
+local ends = 5 + 2 * ARGV[5]
+for i = 6, ends, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 if #ARGV > ends then redis.call('HSET', KEYS[2], unpack(ARGV, ends + 1)) end
+if ARGV[4] ~= '0' then redis.call('HSET', KEYS[1], 'rows', ARGV[4]) end
 redis.call('HSET', KEYS[1], 'head', ARGV[1], 'at', ARGV[2], 'first', ARGV[3])
 return 1
 """)
@@ -102,7 +103,7 @@ class RedisTarget:
     def clear(self) -> None:
         assert self.unfinished() is not None, "only what is being filled is emptied"
         # Rooms first: what is left by a cut has no head.
-        for kind in ("room", "log", "ids", "ends"):
+        for kind in ("room", "log", "ids", "ends", "rows", "snapshot"):
             for key in scan(self._client, self._keys, kind):
                 with answering(self._client, "emptying"):
                     self._client.call(key.decode(), "UNLINK", key)
@@ -115,12 +116,13 @@ class RedisTarget:
     def put(self, room: CheckedRoom) -> None:
         client, keys, name, slot = self._client, self._keys, room.name, slot_of(room.name)
         ids_key, ends_key, room_key = keys.ids(slot, name), keys.ends(slot, name), keys.room(slot, name)
+        rows_key, snapshot_key = keys.rows(slot, name), keys.snapshot(slot, name)
         logs = [keys.log(slot, name, epoch.head.epoch) for epoch in room.epochs]
         *ended, newest = room.epochs
         held: list[Argument] = []
         """A log and what comes into it next; the last of it comes together with the head."""
         with answering(client, f"room {name}"):
-            client.call(room_key, "UNLINK", *logs, ids_key, ends_key)
+            client.call(room_key, "UNLINK", *logs, ids_key, ends_key, rows_key, snapshot_key)
             for epoch, log in zip(room.epochs, logs, strict=True):
                 for portion in room.portions(epoch):
                     self._put_held(held)
@@ -130,9 +132,14 @@ class RedisTarget:
                 held = []
             for packed in _steps([encode_id(row) for row in room.ids()]):
                 client.call(ids_key, "RPUSH", ids_key, *packed)
+            for rows in room.rows():
+                for members in _steps([b"%b\0%b" % (row_name(row.table, row.key), row.value or b"") for row in rows]):
+                    client.call(rows_key, "ZADD", rows_key, *(part for member in members for part in (0, member)))
+            if room.snapshot is not None:
+                client.call(snapshot_key, "SET", snapshot_key, snapshot_value(newest.head.epoch, room.snapshot))
             ends = [part for epoch in ended for part in (epoch.head.epoch, _end_of(epoch))]
             head = newest.head
-            arguments = [head_name(head), head.at, newest.first_kept, len(ended), *ends, *held[1:]]
+            arguments = [head_name(head), head.at, newest.first_kept, room.rows_seq, len(ended), *ends, *held[1:]]
             client.run_script(PUT, [room_key, logs[-1], ends_key], arguments)
 
     def _put_held(self, held: Sequence[Argument]) -> None:

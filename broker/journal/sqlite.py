@@ -21,8 +21,9 @@ from broker.journal.sqlite_commit import commit_group
 from broker.journal.sqlite_file import NOTHING_WRITTEN, Synchronous, code_of, connect, open_file, unavailable
 from broker.journal.sqlite_retain import retain_room
 from broker.journal.sqlite_rooms import load_room, read_entries
+from broker.journal.sqlite_tables import read_rows
 from broker.record import Entry
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
 # Below COMMIT_DEADLINE_S: the lane should know its own failure before its caller stops waiting for it.
 BUSY_TIMEOUT_S: Final = 4.0
@@ -67,7 +68,7 @@ class SqliteJournal:
         self._read_lock = threading.Lock()
         # Bytes that commits of ours put into the write-ahead log since `idle` last emptied it, about.
         self._unchecked_bytes = 0
-        # Text that was erased may still be in the write-ahead log; also what a predecessor erased before it was killed.
+        # What was erased may still be in the write-ahead log; also what a predecessor erased before it was killed.
         self._erased = True
         self._lane: sqlite3.Connection | None = open_file(path, new_store_id, synchronous, busy_timeout_s)
         self._lane.execute(_SET_BUSY_STEP)
@@ -105,7 +106,7 @@ class SqliteJournal:
         with self._writing() as connection:
             outcomes = commit_group(connection, writes)
         self._unchecked_bytes += len(writes) * _WRITE_BYTES
-        self._erased |= any(write.erasures for write in writes)
+        self._erased |= any(write.erasures or any(row.value is None for row in write.rows) for write in writes)
         return outcomes
 
     def load(self, room: RoomName, tail_events: int, tail_bytes: int, ids_since_ms: int, ids_min: int) -> LoadedRoom | None:
@@ -115,6 +116,10 @@ class SqliteJournal:
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         with self._reading(f"room {room}, epoch {epoch}") as connection:
             return read_entries(connection, room, epoch, after, limit)
+
+    def rows(self, room: RoomName, table: TableName, after_key: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        with self._reading(f"room {room}, table {table}") as connection:
+            return read_rows(connection, room, table, after_key, limit)
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self._writing() as connection:

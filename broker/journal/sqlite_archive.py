@@ -11,12 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from broker.journal.archive import BEGINNING, PAGE_ROOMS, PORTION_ENTRIES, Anchor, EpochOutline, Extent, RoomDamaged, Standing
+from broker.journal.archive import (
+    BEGINNING,
+    PAGE_ROOMS,
+    PORTION_ENTRIES,
+    PORTION_ROWS,
+    Anchor,
+    EpochOutline,
+    Extent,
+    RoomDamaged,
+    Standing,
+)
 from broker.journal.codec import DECODE_ERRORS, live_ids
-from broker.journal.protocol import IdRow, JournalCorrupt
+from broker.journal.protocol import IdRow, JournalCorrupt, Row, Snapshot
 from broker.journal.sqlite import BUSY_TIMEOUT_S
-from broker.journal.sqlite_file import cause_of, code_of, open_file, unavailable
+from broker.journal.sqlite_file import cause_of, code_of, format_of, open_file, unavailable
 from broker.journal.sqlite_rooms import ids_newest_first, read_entries
+from broker.journal.sqlite_tables import read_rows, tables_of
 from broker.record import Entry, Head
 from wire.names import Epoch, RoomName, Slot, Term
 
@@ -29,6 +40,12 @@ SELECT (SELECT count(*) FROM rooms), (
 _PAGE: Final = "SELECT room FROM rooms WHERE room > ?1 ORDER BY room LIMIT ?2"
 _EPOCHS: Final = "SELECT epoch_no, epoch, kept_from FROM epochs WHERE room = ?1 ORDER BY epoch_no"
 _HEAD: Final = "SELECT last, chain, at FROM log WHERE epoch_no = ?1 ORDER BY first DESC LIMIT 1"
+_TABLES: Final = """
+SELECT r.rows_seq, s.offset, s.state FROM rooms AS r
+LEFT JOIN snapshots AS s ON s.room = r.room AND s.epoch_no = r.epoch_no WHERE r.room = ?1
+"""
+# Before this format a file has no tables; one that is only read stays as it is.
+_TABLES_SINCE: Final = 2
 # A row knows the chain after its last entry, unless it came from a journal that did not.
 _ANCHOR: Final = "SELECT last, chain FROM log WHERE epoch_no = ?1 AND last >= ?2 AND chain <> x'' ORDER BY first LIMIT 1"
 
@@ -41,6 +58,8 @@ class _Reading:
     path: Path
     name: RoomName
     epochs: Sequence[EpochOutline]
+    rows_seq: int
+    snapshot: Snapshot | None
 
     def entries(self, epoch: EpochOutline) -> Iterator[Sequence[Entry]]:
         after = epoch.first_kept - 1
@@ -56,6 +75,21 @@ class _Reading:
         with _reading(self.path, self.name):
             return live_ids((row for _, _, row in ids_newest_first(self.connection, self.name)), 0, 0)
 
+    def rows(self) -> Iterator[Sequence[Row]]:
+        if not self.rows_seq:
+            return
+        with _reading(self.path, self.name):
+            tables = list(tables_of(self.connection, self.name))
+        for table in tables:
+            after = ""
+            while True:
+                with _reading(self.path, self.name):
+                    found = read_rows(self.connection, self.name, table, after, PORTION_ROWS)
+                if not found:
+                    break
+                yield [Row(table, key, value) for key, value in found]
+                after = found[-1][0]
+
 
 class SqliteSource:
     """See `Source`."""
@@ -65,7 +99,7 @@ class SqliteSource:
         if not path.exists():
             raise JournalCorrupt(f"journal {path}: there is none")
         self._path = path
-        self._connection = open_file(path, "", "full", BUSY_TIMEOUT_S)
+        self._connection = open_file(path, "", "full", BUSY_TIMEOUT_S, to_read=True)
         with _reading(path, "its tables"):
             self._connection.execute("PRAGMA query_only = ON")
             (store_id,) = self._connection.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchone()
@@ -114,7 +148,11 @@ class SqliteSource:
     def _room(self, name: RoomName) -> _Reading:
         with _reading(self._path, name):
             epochs = [self._outline(name, *row) for row in self._connection.execute(_EPOCHS, (name,)).fetchall()]
-        return _Reading(self._connection, self._path, name, epochs)
+            rows_seq, offset, state = 0, 0, None
+            if format_of(self._connection) >= _TABLES_SINCE:
+                rows_seq, offset, state = self._connection.execute(_TABLES, (name,)).fetchone()
+        snapshot = None if state is None else Snapshot(offset, state)
+        return _Reading(self._connection, self._path, name, epochs, rows_seq, snapshot)
 
     def _outline(self, name: RoomName, epoch_no: int, epoch: str, kept_from: int) -> EpochOutline:
         head = self._connection.execute(_HEAD, (epoch_no,)).fetchone()

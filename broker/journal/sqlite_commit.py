@@ -14,6 +14,7 @@ import msgspec
 
 from broker.journal.codec import decode_entries, encode_entries, encode_ids, erased
 from broker.journal.protocol import CommitOutcome, Erasure, Write
+from broker.journal.sqlite_tables import store_tables
 from broker.journal.verdict import COMMITTED, check_shape, outcome_of
 from broker.record import CHAIN_BYTES, Head
 from wire.names import Epoch, RoomName, Term
@@ -21,7 +22,7 @@ from wire.names import Epoch, RoomName, Term
 # ?1 is {room: slot}.  json_each walks it in the order it was written, and a LEFT JOIN keeps the left side's
 # order, so answers stand in the order of the writes.  JSON has no blobs: the chain travels as hex.
 _HEADS: Final = """
-SELECT json_group_array(json_array(s.term, r.epoch_no, r.epoch, l.last, hex(l.chain), l.at))
+SELECT json_group_array(json_array(s.term, r.epoch_no, r.epoch, l.last, hex(l.chain), l.at, coalesce(r.rows_seq, 0)))
 FROM json_each(?1) AS q
 LEFT JOIN slots AS s ON s.slot = q.value
 LEFT JOIN rooms AS r ON r.room = q.key
@@ -57,6 +58,7 @@ class _Standing(NamedTuple):
     last: int | None
     chain_hex: str
     at: int | None
+    rows_seq: int
 
     def head_for(self, base: Head) -> Head | None:
         """The room's head; `base` itself when it stands there, as it nearly always does: a `Head` costs 1 us to make."""
@@ -82,13 +84,17 @@ def commit_group(connection: sqlite3.Connection, writes: Sequence[Write]) -> lis
     passed: list[tuple[Write, int | None]] = []
     for write, standing in zip(writes, standings, strict=True):
         check_shape(write)
-        outcome = outcome_of(write, standing.term, standing.head_for(write.base))
+        outcome = outcome_of(write, standing.term, standing.head_for(write.base), standing.rows_seq)
         outcomes.append(outcome)
         if outcome is COMMITTED:
             passed.append((write, None if write.new_epoch else standing.epoch_no))
     begun = {write.room: write.head.epoch for write, epoch_no in passed if epoch_no is None and write.entries}
     numbers = _begin_epochs(connection, begun) if begun else {}
-    _append(connection, [(write, numbers.get(write.room, epoch_no)) for write, epoch_no in passed])
+    numbered = [(write, numbers.get(write.room, epoch_no)) for write, epoch_no in passed]
+    _append(connection, numbered)
+    with_tables = [each for each in numbered if each[0].rows or each[0].snapshot is not None or each[0].new_epoch]
+    if with_tables:
+        store_tables(connection, with_tables)
     return outcomes
 
 

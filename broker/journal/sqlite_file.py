@@ -26,7 +26,7 @@ Synchronous = Literal["full", "normal"]
 NOTHING_WRITTEN: Final = "nothing was written"
 """The consequence of whatever ends a transaction before its COMMIT."""
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 APPLICATION_ID: Final = 0x70727673  # "prvs", at byte 68 of the file: how file(1) and we know it
 # "prvu": a file that is being filled from elsewhere.  An older program does not know it, and leaves it alone, too.
 UNFINISHED_ID: Final = 0x70727675
@@ -40,6 +40,18 @@ CACHE_KIB: Final = 32 * 1024
 AUTOCHECKPOINT_PAGES: Final = 4096
 WAL_BYTES_KEPT_MAX: Final = AUTOCHECKPOINT_PAGES * 4096
 
+# What format 2 has and format 1 has not.
+_TABLES: Final = """
+-- How often a room's tables were written to.
+ALTER TABLE rooms ADD COLUMN rows_seq INTEGER NOT NULL DEFAULT 0;
+-- One row for each row of each room's tables.
+CREATE TABLE table_rows (
+    room TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (room, name, key)
+) WITHOUT ROWID;
+-- The newest snapshot of each room; void when its epoch is not the room's.
+CREATE TABLE snapshots (room TEXT PRIMARY KEY, epoch_no INTEGER NOT NULL, offset INTEGER NOT NULL, state BLOB NOT NULL);
+"""
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 -- Who may write to a slot.
@@ -61,7 +73,7 @@ CREATE TABLE log (
     at INTEGER NOT NULL, chain BLOB NOT NULL, ids BLOB, entries BLOB NOT NULL
 );
 CREATE INDEX log_by_epoch ON log (epoch_no, first);
-"""
+""" + _TABLES
 
 # What the world does to a file.  Anything else (a constraint, a misspelt statement) is a bug of ours.
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -98,11 +110,13 @@ def unavailable(path: Path, error: sqlite3.DatabaseError, consequence: str) -> U
 
 
 def open_file(
-    path: Path, new_store_id: str, synchronous: Synchronous, busy_timeout_s: float, *, to_fill: bool = False
-) -> sqlite3.Connection:
+    path: Path, new_store_id: str, synchronous: Synchronous, busy_timeout_s: float, *,
+    to_fill: bool = False, to_read: bool = False,
+) -> sqlite3.Connection:  # fmt: skip
     """A connection to the journal at `path`, which is made, with `new_store_id`, when there is none.
 
-    `to_fill`: one that is marked as unfinished is opened, too.  Raises `JournalCorrupt` when
+    `to_fill`: one that is marked as unfinished is opened, too.  `to_read`: one of an older format stays
+    one; for everybody else it is brought to this one, and older programs refuse it from then on.  Raises `JournalCorrupt` when
     this is no place or no file for a journal of ours, and `Unavailable` when the disk is full
     or the file stays locked.
     """
@@ -119,6 +133,8 @@ def open_file(
         connection = connect(path, synchronous, busy_timeout_s)
         try:
             _verify(connection, path, to_fill)
+            if not to_read:
+                _upgrade(connection)
         except BaseException:
             connection.close()
             raise
@@ -218,6 +234,27 @@ def _verify(connection: sqlite3.Connection, path: Path, to_fill: bool) -> None:
             raise JournalCorrupt(f"journal {path}: the file is damaged: {finding}; put a backup in its place")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")
+
+
+def format_of(connection: sqlite3.Connection) -> int:
+    """The format of a file that was verified; raises `sqlite3.Error`."""
+    return int(connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()[0])
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file to this format, in one transaction; of two processes one does it."""
+    if format_of(connection) == FORMAT_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if format_of(connection) < FORMAT_VERSION:
+            for statement in _TABLES.split(";\n"):
+                connection.execute(statement)
+            connection.execute("UPDATE meta SET value = ?1 WHERE name = 'format'", (FORMAT_VERSION,))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def mark_of(connection: sqlite3.Connection) -> Unfinished:

@@ -15,16 +15,17 @@ from broker.journal.codec import (
     decode_ids,
     live_ids,
 )
-from broker.journal.protocol import IdRow, LoadedRoom
+from broker.journal.protocol import IdRow, LoadedRoom, Snapshot
 from broker.record import Entry, Head
 from wire.names import Epoch, RoomName
 
 _ID_ROWS_PER_STEP: Final = 2048
 
 ROOM: Final = """
-SELECT r.epoch_no, r.epoch, e.kept_from, l.last, l.chain, l.at
+SELECT r.epoch_no, r.epoch, e.kept_from, l.last, l.chain, l.at, r.rows_seq, s.offset, s.state
 FROM rooms AS r JOIN epochs AS e ON e.epoch_no = r.epoch_no
 JOIN log AS l ON l.n = (SELECT n FROM log WHERE epoch_no = r.epoch_no ORDER BY first DESC LIMIT 1)
+LEFT JOIN snapshots AS s ON s.room = r.room AND s.epoch_no = r.epoch_no
 WHERE r.room = ?1
 """
 EPOCHS: Final = "SELECT epoch_no, ids_from FROM epochs WHERE room = ?1 ORDER BY epoch_no DESC"
@@ -54,7 +55,7 @@ def load_room(
     found = connection.execute(ROOM, (room,)).fetchone()
     if found is None:
         return None
-    epoch_no, epoch, kept_from, last, chain, at = found
+    epoch_no, epoch, kept_from, last, chain, at, rows_seq, snapshot_offset, state = found
     first = max(kept_from, last - tail_events + 1)
     # Twice, since a row's array header counts here and not in `stored_bytes`; the bound itself is held below.
     entries = _entries(connection, epoch_no, first, last, 2 * tail_bytes)
@@ -63,6 +64,8 @@ def load_room(
         tail=bounded_tail(reversed(entries), tail_events, tail_bytes),
         ids=live_ids((row for _, _, row in ids_newest_first(connection, room)), ids_since_ms, ids_min),
         first_offset=kept_from,
+        rows_seq=rows_seq,
+        snapshot=None if state is None else Snapshot(snapshot_offset, state),
     )
 
 

@@ -18,6 +18,7 @@ from broker.journal.protocol import IdRow
 from broker.journal.sqlite import BUSY_TIMEOUT_S
 from broker.journal.sqlite_file import APPLICATION_ID, UNFINISHED_ID, mark_of, open_file, unavailable
 from broker.journal.sqlite_rooms import OFFSET_MAX
+from broker.journal.sqlite_tables import put_rows
 from broker.record import Entry
 from wire.names import RoomName, Slot, Term
 
@@ -26,7 +27,8 @@ ROW_ENTRIES: Final = 64
 _NOTHING: Final = encode_entries([])
 
 _BEGIN_EPOCH: Final = "INSERT INTO epochs (room, epoch, kept_from) VALUES (?1, ?2, ?3) RETURNING epoch_no"
-_ENTER_ROOM: Final = "INSERT INTO rooms (room, epoch_no, epoch) VALUES (?1, ?2, ?3)"
+_ENTER_ROOM: Final = "INSERT INTO rooms (room, epoch_no, epoch, rows_seq) VALUES (?1, ?2, ?3, ?4)"
+_PUT_SNAPSHOT: Final = "INSERT INTO snapshots (room, epoch_no, offset, state) VALUES (?1, ?2, ?3, ?4)"
 _APPEND: Final = "INSERT INTO log (epoch_no, first, last, at, chain, ids, entries) VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6)"
 _PUT_IDS: Final = "UPDATE log SET ids = ?2 WHERE n = ?1"
 _SET_META: Final = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -71,7 +73,7 @@ class SqliteTarget:
     def clear(self) -> None:
         assert self.unfinished() is not None, "only what is being filled is emptied"
         with self._transaction() as connection:
-            for table in ("rooms", "epochs", "log"):
+            for table in ("rooms", "epochs", "log", "table_rows", "snapshots"):
                 connection.execute(f"DELETE FROM {table}")
 
     def has(self, room: RoomName) -> bool:
@@ -82,7 +84,12 @@ class SqliteTarget:
         with self._transaction() as connection:
             epochs = [_put_epoch(connection, room, epoch) for epoch in room.epochs]
             _put_ids(connection, epochs, room.ids())
-            connection.execute(_ENTER_ROOM, (room.name, epochs[-1][-1].epoch_no, room.epochs[-1].head.epoch))
+            for rows in room.rows():
+                put_rows(connection, [(room.name, row) for row in rows])
+            epoch_no = epochs[-1][-1].epoch_no
+            if room.snapshot is not None:
+                connection.execute(_PUT_SNAPSHOT, (room.name, epoch_no, room.snapshot.offset, room.snapshot.state))
+            connection.execute(_ENTER_ROOM, (room.name, epoch_no, room.epochs[-1].head.epoch, room.rows_seq))
 
     def finish(self, store_id: str, standing: Standing) -> None:
         with self._telling():

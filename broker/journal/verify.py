@@ -2,15 +2,17 @@
 
 The head of an epoch names its whole log.  Where the beginning was forgotten, the chain is
 verified from the oldest place at which it is known (`Anchor`), and before that the digests
-alone.  A tombstone's content is gone; its envelope still stands in the chain.  Pure.
+alone.  A tombstone's content is gone; its envelope still stands in the chain.  Rows have no
+digest: their shape and order are what can be checked.  Pure.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 
 from broker.journal.archive import BEGINNING, EpochOutline, Portion, RoomDamaged, RoomReading
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import IdRow, Row, Snapshot
 from broker.record import CHAIN_BYTES, Entry, chain_after, digest_of
-from wire.names import RoomName
+from wire.limits import ROW_VALUE_BYTES_MAX, SNAPSHOT_BYTES_MAX
+from wire.names import RoomName, is_row_key, parse_table
 
 
 class VerifiedRoom:
@@ -28,6 +30,7 @@ class VerifiedRoom:
             raise RoomDamaged(reading.name, "one of its epochs is there twice")
         for epoch in reading.epochs:
             _check_outline(reading.name, epoch)
+        _check_snapshot(reading.name, reading.epochs[-1], reading.snapshot)
 
     @property
     def name(self) -> RoomName:
@@ -37,8 +40,33 @@ class VerifiedRoom:
     def epochs(self) -> Sequence[EpochOutline]:
         return self._reading.epochs
 
+    @property
+    def rows_seq(self) -> int:
+        return self._reading.rows_seq
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self._reading.snapshot
+
     def ids(self) -> Sequence[IdRow]:
         return self._reading.ids()
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """Each portion after it was verified; raises `RoomDamaged`."""
+        name, before = self.name, ("", "")
+        if self.rows_seq < 0:
+            raise RoomDamaged(name, f"its tables are said to have been written to {self.rows_seq} times")
+        for rows in self._reading.rows():
+            for row in rows:
+                if not self.rows_seq:
+                    raise RoomDamaged(name, f"table {row.table} has rows, and was never written to")
+                is_named = is_row_key(row.key) and parse_table(row.table) is not None
+                if not is_named or row.value is None or len(row.value) > ROW_VALUE_BYTES_MAX:
+                    raise RoomDamaged(name, f"table {row.table} has a row that no write can have")
+                if (row.table, row.key) <= before:
+                    raise RoomDamaged(name, f"table {row.table} has rows out of order")
+                before = (row.table, row.key)
+            yield rows
 
     def portions(self, epoch: EpochOutline) -> Iterator[Portion]:
         """What is kept of one epoch, each portion after it was verified; raises `RoomDamaged`."""
@@ -76,6 +104,13 @@ def _check_outline(name: RoomName, epoch: EpochOutline) -> None:
         raise RoomDamaged(name, f"epoch {head.epoch} is kept from its beginning, and has another beginning")
     if not epoch.first_kept - 1 <= anchor.offset <= head.offset or len(anchor.chain) != CHAIN_BYTES:
         raise RoomDamaged(name, f"epoch {head.epoch} is said to be known at {anchor.offset}, which is not kept")
+
+
+def _check_snapshot(name: RoomName, epoch: EpochOutline, snapshot: Snapshot | None) -> None:
+    if snapshot is None:
+        return
+    if not 1 <= snapshot.offset <= epoch.head.offset or len(snapshot.state) > SNAPSHOT_BYTES_MAX:
+        raise RoomDamaged(name, f"its snapshot is of offset {snapshot.offset}, and of {len(snapshot.state)} bytes")
 
 
 def _check_entry(name: RoomName, epoch: EpochOutline, entry: Entry, before_at: int) -> None:

@@ -79,7 +79,7 @@ async def test_a_file_that_is_no_whole_backup_is_refused_and_nothing_is_made_of_
         "cut": whole[:-9],
         "changed": whole[:900] + b"\x00\x00" + whole[902:],
         "foreign": b"SQLite format 3\x00" + bytes(9000),
-        "newer": whole.replace(b"backup 1", b"backup 9", 1),
+        "newer": whole.replace(b"backup 2", b"backup 9", 1),
     }
     if damage == "gone":
         file.unlink()

@@ -12,9 +12,9 @@ from typing import Literal, TypeVar
 
 from broker.journal.protocol import CommitOutcome, Journal, LoadedRoom, Unavailable, Write
 from broker.record import Entry
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
-Call = Literal["claim", "commit", "load", "read", "retain", "newest_map_version", "store_run"]
+Call = Literal["claim", "commit", "load", "read", "rows", "retain", "newest_map_version", "store_run"]
 T = TypeVar("T")
 
 
@@ -96,6 +96,9 @@ class FaultyJournal:
 
     def read(self, room: RoomName, epoch: Epoch, after: int, limit: int) -> Sequence[Entry]:
         return self._run("read", lambda: self._journal.read(room, epoch, after, limit))
+
+    def rows(self, room: RoomName, table: TableName, after_key: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        return self._run("rows", lambda: self._journal.rows(room, table, after_key, limit))
 
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         return self._run("retain", lambda: self._journal.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms))

@@ -16,7 +16,7 @@ from typing import Final
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import CommitOutcome, CommitVerdict, LoadedRoom, Unavailable, Write
 from broker.record import Entry
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
 # How long a commit waits for the replica before it says that it does not know (COMMIT_DEADLINE_S is longer).
 WAIT_S: Final = 1.0
@@ -140,7 +140,7 @@ class ForgetfulJournal:
         with self._asked(changes=True) as store:
             outcomes = store.commit(writes)
             for write, outcome in zip(writes, outcomes, strict=True):
-                if outcome.verdict is CommitVerdict.COMMITTED and (write.entries or write.erasures):
+                if outcome.verdict is CommitVerdict.COMMITTED and is_change(write):
                     self._replicate(partial(_commit_again, write), write)
             self._wait_for_replicas()
             return outcomes
@@ -153,6 +153,10 @@ class ForgetfulJournal:
         with self._asked(changes=False) as store:
             return store.read(room, epoch, after, limit)
 
+    def rows(self, room: RoomName, table: TableName, after_key: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        with self._asked(changes=False) as store:
+            return store.rows(room, table, after_key, limit)
+
     def retain(self, room: RoomName, keep_after: int, ids_before_ms: int, ids_min: int, entries_before_ms: int = 0) -> int:
         with self._asked(changes=True) as store:
             first_kept = store.retain(room, keep_after, ids_before_ms, ids_min, entries_before_ms)
@@ -164,6 +168,11 @@ class ForgetfulJournal:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def is_change(write: Write) -> bool:
+    """Whether it does more than to verify a head."""
+    return bool(write.entries or write.erasures or write.rows or write.snapshot)
 
 
 def _commit_again(write: Write, replica: MemoryJournal) -> None:

@@ -8,6 +8,8 @@ import pytest
 from broker.journal.protocol import CommitVerdict, Erasure, Journal, StaleMap
 from broker.record import CHAIN_START, Head
 from tests.support.journal_retention_contract import RetentionContract
+from tests.support.journal_snapshot_contract import SnapshotContract
+from tests.support.journal_tables_contract import TablesContract
 from tests.support.journal_writes import START_MS, RoomWriter, loaded, verified_chain
 from wire.names import Epoch, RoomName, Slot, Term
 
@@ -17,7 +19,7 @@ BEHIND, DIVERGED = CommitVerdict.BEHIND, CommitVerdict.DIVERGED
 Reopen = Callable[[], Journal]
 
 
-class JournalContract(RetentionContract):
+class JournalContract(RetentionContract, TablesContract, SnapshotContract):
     """Subclasses give `reopen`: a fixture whose value opens the same store again, closing what it opened before."""
 
     @pytest.fixture

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from broker.journal.protocol import CommitOutcome, Erasure, IdRow, Journal, LoadedRoom, Write
+from broker.journal.protocol import CommitOutcome, Erasure, IdRow, Journal, LoadedRoom, Row, Snapshot, Write
 from broker.record import CHAIN_START, SALT_BYTES, Entry, Head, chain_after, digest_of
-from wire.names import Epoch, RoomName, Slot, Term
+from wire.names import Epoch, RoomName, Slot, TableName, Term
 
 START_MS = 1_700_000_000_000
 
@@ -18,13 +18,15 @@ class RoomWriter:
         self.slot = Slot(slot)
         self.term = Term(term)
         self.head = Head(Epoch(epoch), 0, CHAIN_START, 0)
+        self.rows_seq = 0
         self.now = START_MS
         self._random = random.Random(f"{room} {seed}")
 
     def write(
-        self, *texts: str, erasures: Sequence[Erasure] = (), new_epoch: str | None = None, base: Head | None = None
-    ) -> Write:
-        """A write of one message per text, on `base` or the head as it is known here."""
+        self, *texts: str, erasures: Sequence[Erasure] = (), new_epoch: str | None = None, base: Head | None = None,
+        rows: Sequence[Row] = (), snapshot: Snapshot | None = None,
+    ) -> Write:  # fmt: skip
+        """A write of one message per text, on `base` or the head as it is known here; its rows build on `rows_seq`."""
         base = base or self.head
         epoch = Epoch(new_epoch) if new_epoch else base.epoch
         offset, chain, at = (0, CHAIN_START, base.at) if new_epoch else (base.offset, base.chain, base.at)
@@ -39,17 +41,32 @@ class RoomWriter:
             entries.append(Entry(offset, at, "message", digest, salt, "ann", message_id, body))
         ids = [IdRow(e.author, e.id, e.offset, e.at, e.digest[:8]) for e in entries]
         head = Head(epoch, offset, chain, at)
-        return Write(self.room, self.slot, self.term, base, head, entries, ids, erasures, new_epoch is not None)
+        return Write(
+            self.room, self.slot, self.term, base, head, entries, ids, erasures, new_epoch is not None,
+            rows, self.rows_seq, self.rows_seq + bool(rows), snapshot,
+        )  # fmt: skip
 
     def commit(
-        self, journal: Journal, *texts: str, erasures: Sequence[Erasure] = (), new_epoch: str | None = None
-    ) -> CommitOutcome:
-        """Commit one write of its own group; the head moves when the journal took it."""
-        write = self.write(*texts, erasures=erasures, new_epoch=new_epoch)
+        self, journal: Journal, *texts: str, erasures: Sequence[Erasure] = (), new_epoch: str | None = None,
+        rows: Sequence[Row] = (), snapshot: Snapshot | None = None,
+    ) -> CommitOutcome:  # fmt: skip
+        """Commit one write of its own group; head and sequence move when the journal took it."""
+        write = self.write(*texts, erasures=erasures, new_epoch=new_epoch, rows=rows, snapshot=snapshot)
         (outcome,) = journal.commit([write])
         if outcome.verdict.value == "committed":
-            self.head = write.head
+            self.head, self.rows_seq = write.head, write.rows_seq
         return outcome
+
+
+def row(key: str, value: str | None, table: str = "votes") -> Row:
+    """One row; None takes it away."""
+    return Row(TableName(table), key, None if value is None else value.encode())
+
+
+def tables_in(journal: Journal, room: RoomName, *tables: str) -> dict[str, dict[str, str]]:
+    """What a journal has in a room's tables, those that have rows."""
+    found = {table: dict(journal.rows(room, TableName(table), "", 100_000)) for table in tables or ("votes", "supporters")}
+    return {table: {key: value.decode() for key, value in rows.items()} for table, rows in found.items() if rows}
 
 
 def loaded(

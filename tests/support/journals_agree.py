@@ -5,16 +5,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.journal.memory import MemoryJournal
-from broker.journal.protocol import CommitVerdict, Erasure, Journal, StaleMap, Write
+from broker.journal.protocol import CommitVerdict, Erasure, Journal, Snapshot, StaleMap, Write
 from broker.record import Head
-from tests.support.journal_writes import START_MS, RoomWriter
-from wire.names import Epoch, Slot, Term
+from tests.support.journal_writes import START_MS, RoomWriter, row, tables_in
+from wire.names import Epoch, Slot, TableName, Term
 
 ROOMS = ("test/a", "test/b", "test/c")
 # What a shard may believe wrongly, besides being right.
-BELIEFS = st.sampled_from(["right", "right", "right", "right", "fenced", "ahead", "behind", "other", "other epoch"])
+BELIEFS = st.sampled_from(
+    [*["right"] * 5, "fenced", "ahead", "behind", "other", "other epoch", "rows ahead", "rows behind"]
+)  # fmt: skip
 OFFSETS = st.integers(0, 30)
 TEXTS = st.lists(st.text(max_size=5), max_size=4)
+KEYS = st.sampled_from(["a", "aa", "a!", "b", "\u00f6", "\U0001f600"])
+ROWS = st.dictionaries(st.tuples(st.sampled_from(["votes", "vote"]), KEYS), st.none() | st.text(max_size=3), max_size=4)
+STATES = st.none() | st.binary(max_size=5)
+CHOICES = st.tuples(BELIEFS, TEXTS, st.booleans(), st.lists(OFFSETS, max_size=3), ROWS, STATES)
+Rows = dict[tuple[str, str], str | None]
 
 
 class JournalsAgree(RuleBasedStateMachine):
@@ -48,18 +55,20 @@ class JournalsAgree(RuleBasedStateMachine):
             for writer in self.writers.values():
                 writer.term = terms.get(writer.slot, writer.term)
 
-    @rule(group=st.dictionaries(st.sampled_from(ROOMS), st.tuples(BELIEFS, TEXTS, st.booleans(), st.lists(OFFSETS, max_size=3))))
-    def commit(self, group: dict[str, tuple[str, list[str], bool, list[int]]]) -> None:
+    @rule(group=st.dictionaries(st.sampled_from(ROOMS), CHOICES))
+    def commit(self, group: dict[str, tuple[str, list[str], bool, list[int], Rows, bytes | None]]) -> None:
         writes = [self.write(room, *choice) for room, choice in group.items()]
         outcomes = list(self.model.commit(writes))
         assert list(self.real.commit(writes)) == outcomes
         for write, outcome in zip(writes, outcomes, strict=True):
             if outcome.verdict is CommitVerdict.COMMITTED:
-                self.writers[write.room].head = write.head
+                self.writers[write.room].head, self.writers[write.room].rows_seq = write.head, write.rows_seq
 
-    def write(self, room: str, belief: str, texts: list[str], new_epoch: bool, erase: list[int]) -> Write:
+    def write(
+        self, room: str, belief: str, texts: list[str], new_epoch: bool, erase: list[int], rows: Rows, state: bytes | None
+    ) -> Write:
         writer = self.writers[room]
-        head, term = writer.head, writer.term
+        head, term, rows_seq = writer.head, writer.term, writer.rows_seq
         base = {
             "ahead": Head(head.epoch, head.offset + 2, head.chain, head.at),
             "behind": Head(head.epoch, max(0, head.offset - 1), head.chain, head.at),
@@ -68,12 +77,16 @@ class JournalsAgree(RuleBasedStateMachine):
         }.get(belief, head)
         if belief == "fenced":
             writer.term = Term(term - 1)
+        writer.rows_seq = max(0, rows_seq + {"rows ahead": 1, "rows behind": -1}.get(belief, 0))
         self.epochs += 1
+        last = len(texts) if new_epoch and texts else base.offset + len(texts)
         write = writer.write(
             *texts, base=base, new_epoch=f"epoch-{self.epochs}" if new_epoch and texts else None,
             erasures=[Erasure(offset, f"reason {n}") for n, offset in enumerate(erase)],
+            rows=[row(key, value, table) for (table, key), value in rows.items()] if last else [],
+            snapshot=Snapshot((last + 1) // 2, state) if last and state is not None else None,
         )
-        writer.term = term
+        writer.term, writer.rows_seq = term, rows_seq
         return write
 
     @rule(
@@ -106,11 +119,17 @@ class JournalsAgree(RuleBasedStateMachine):
         name, epoch_name = self.writers[room].room, Epoch(f"epoch-{epoch}" if epoch else "epoch-a")
         assert self.model.read(name, epoch_name, after, limit) == self.real.read(name, epoch_name, after, limit)
 
+    @rule(room=st.sampled_from(ROOMS), after=st.just("") | KEYS, limit=st.integers(0, 5))
+    def rows(self, room: str, after: str, limit: int) -> None:
+        name = self.writers[room].room
+        assert self.model.rows(name, TableName("vote"), after, limit) == self.real.rows(name, TableName("vote"), after, limit)
+
     @invariant()
     def all_is_the_same(self) -> None:
         assert self.model.newest_map_version() == self.real.newest_map_version()
         for writer in self.writers.values():
             assert self.model.load(writer.room, 99, 99_999, 0, 99) == self.real.load(writer.room, 99, 99_999, 0, 99)
+            assert tables_in(self.model, writer.room, "votes", "vote") == tables_in(self.real, writer.room, "votes", "vote")
 
 
 AGREEMENT = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

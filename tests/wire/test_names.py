@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.limits import MESSAGE_ID_CHARS_MAX, ROOM_LOCAL_CHARS_MAX, ROOM_NAME_CHARS_MAX, ROOM_NAMESPACE_CHARS_MAX
-from wire.names import DESK_SUFFIX, namespace_of, parse_message_id, parse_room
+from wire.limits import (
+    MESSAGE_ID_CHARS_MAX,
+    ROOM_LOCAL_CHARS_MAX,
+    ROOM_NAME_CHARS_MAX,
+    ROOM_NAMESPACE_CHARS_MAX,
+    ROW_KEY_BYTES_MAX,
+    TABLE_NAME_CHARS_MAX,
+)
+from wire.names import DESK_SUFFIX, is_row_key, namespace_of, parse_message_id, parse_room, parse_table
 
 
 @pytest.mark.parametrize("name", ["square/main", "a/b", "0/0", "election/c-7", "a-b_c/d.e_f-g", "a" * 32 + "/" + "b" * 64])
@@ -53,3 +60,27 @@ def test_message_ids_are_kept_as_they_are(message_id: str) -> None:
 @pytest.mark.parametrize("message_id", ["", " ", "a b", "a\n", "a:b", "ä", "a/b", "0" * (MESSAGE_ID_CHARS_MAX + 1)])
 def test_what_is_no_message_id_is_none(message_id: str) -> None:
     assert parse_message_id(message_id) is None
+
+
+@pytest.mark.parametrize("table", ["a", "votes", "a_1", "a" * TABLE_NAME_CHARS_MAX])
+def test_table_names_are_kept_as_they_are(table: str) -> None:
+    assert parse_table(table) == table
+
+
+@pytest.mark.parametrize("table", ["", "A", "1a", "_a", "a-b", "a b", "a\n", "a\0", "\u00e4", "a" * (TABLE_NAME_CHARS_MAX + 1)])
+def test_what_is_no_table_name_is_none(table: str) -> None:
+    assert parse_table(table) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["a", " ", "12:ann", "\u00f6\U0001f600", "k" * ROW_KEY_BYTES_MAX, "\u00f6" * (ROW_KEY_BYTES_MAX // 2)]
+)
+def test_row_keys_are_any_text(key: str) -> None:
+    assert is_row_key(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a\0", "\x01", "a\n", "\x7f", "\ud800", "k" * (ROW_KEY_BYTES_MAX + 1), "\u00f6" * (ROW_KEY_BYTES_MAX // 2 + 1)]
+)
+def test_what_no_store_could_take_is_no_row_key(key: str) -> None:
+    assert not is_row_key(key)

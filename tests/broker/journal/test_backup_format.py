@@ -55,7 +55,7 @@ def test_outlines_ids_and_standings_come_out_as_they_went_in() -> None:
 
 
 def test_the_first_line_can_be_read_by_a_person() -> None:
-    assert FIRST_LINE == b"parvis backup 1\n"
+    assert FIRST_LINE == b"parvis backup 2\n"
 
 
 @given(st.binary(max_size=200))

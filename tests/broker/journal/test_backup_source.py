@@ -1,17 +1,35 @@
 """Reading a backup: all of it comes back, and a file that was cut, changed or is none is refused by name and place."""
 
+import zlib
 from collections.abc import Sequence
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from broker.journal.backup_format import FIRST_LINE, BackupRefused, Closing, Entries, Opening, RoomBegins, RoomEnds, frame_of
+from broker.journal.backup_format import (
+    DIGEST_BYTES,
+    FIRST_LINE,
+    LENGTH_BYTES,
+    BackupRefused,
+    Closing,
+    Entries,
+    Ids,
+    Opening,
+    RoomBegins,
+    RoomEnds,
+    Rows,
+    flat,
+    frame_of,
+)
 from broker.journal.backup_source import BackupSource, verify_backup
 from broker.journal.backup_writer import BackupWriter, write_backup
 from broker.journal.fill import Tally, fill
 from broker.journal.protocol import IdRow
 from tests.support.archive_contract import Life, ModelStore, heads, lived, quiet
+from tests.support.journal_writes import loaded, tables_in
 from wire.names import RoomName
 
 OPENING = Opening("store-1", 5, "0.1.0", 3, {1: 2})
@@ -51,6 +69,30 @@ def test_rooms_that_are_not_wanted_are_passed_over(path: Path) -> None:
         tally = fill(again.target(), source.rooms(), quiet)
     assert (tally.rooms, tally.rooms_there) == (2, 2)
     assert life.shown(again.journal()) == life.shown(store.journal())
+
+
+def test_a_backup_of_the_format_before_tables_is_read_as_it_was(path: Path) -> None:
+    """Format 1: its rooms begin with name and epochs alone."""
+    (reading,) = (room for room in backed_up(path)[0].source().rooms() if room.name == "test/a")
+    epochs = [flat(epoch) for epoch in reading.epochs]
+    entries = [Entries(n, list(e)) for n, epoch in enumerate(reading.epochs) for e in reading.entries(epoch)]
+    old = b"parvis backup 1\n" + frame_of(OPENING)
+    old += _packed([2, "test/a", [msgspec.to_builtins(epoch, builtin_types=(bytes,)) for epoch in epochs]])
+    old += b"".join(map(frame_of, entries)) + frame_of(RoomEnds())
+    events = sum(len(record.entries) for record in entries)
+    path.write_bytes(old + frame_of(Closing(1, events, blake2b(old, digest_size=DIGEST_BYTES).digest())))
+    assert verify_backup(path, quiet).rooms == 1
+    again = ModelStore()
+    with closing(BackupSource(path)) as source:
+        fill(again.target(), source.rooms(), quiet)
+    room = loaded(again.journal(), RoomName("test/a"))
+    assert room.head == reading.epochs[-1].head
+    assert (room.rows_seq, room.snapshot, tables_in(again.journal(), RoomName("test/a"))) == (0, None, {})
+
+
+def _packed(record: object) -> bytes:
+    packed = zlib.compress(msgspec.msgpack.encode(record), 1)
+    return len(packed).to_bytes(LENGTH_BYTES, "big") + packed
 
 
 def refused(path: Path) -> str:
@@ -94,8 +136,8 @@ def test_a_file_of_another_kind_is_none_of_ours(path: Path, content: bytes) -> N
 
 def test_a_backup_of_a_newer_program_is_left_to_it(path: Path) -> None:
     backed_up(path)
-    path.write_bytes(path.read_bytes().replace(FIRST_LINE, b"parvis backup 2\n"))
-    assert "written by a newer parvis: its format is 2, this program knows 1" in refused(path)
+    path.write_bytes(path.read_bytes().replace(FIRST_LINE, b"parvis backup 3\n"))
+    assert "written by a newer parvis: its format is 3, this program knows 2" in refused(path)
 
 
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
@@ -119,7 +161,7 @@ def made_of(path: Path, *records: object, closing_: Tally | None = None) -> None
 
 def ids_of_all(path: Path) -> list[Sequence[IdRow]]:
     with closing(BackupSource(path)) as source:
-        return [room.ids() for room in source.rooms()]
+        return [(room.ids(), list(room.rows()))[0] for room in source.rooms()]
 
 
 ROOM = RoomBegins("test/room", [])
@@ -135,6 +177,8 @@ ROOM = RoomBegins("test/room", [])
         ([OPENING, ROOM, ROOM], "room test/room is cut"),
         ([OPENING, ROOM, Closing(0, 0, bytes(32))], "its digest is another one"),
         ([OPENING, ROOM], "it was cut"),
+        ([OPENING, ROOM, Rows([]), Ids([])], "room test/room is cut"),
+        ([OPENING, ROOM, Rows([]), Entries(0, [])], "room test/room is cut"),
     ],
 )
 def test_records_in_an_order_that_no_backup_has_are_refused(path: Path, records: list[object], sentence: str) -> None:

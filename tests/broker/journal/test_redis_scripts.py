@@ -9,8 +9,7 @@ from broker.journal.protocol import CommitVerdict, Erasure, Unavailable
 from broker.journal.redis import RedisJournal
 from runtime.redis_client import Script
 from runtime.redis_connection import ReplyError
-from tests.support.journal_contract import loaded
-from tests.support.journal_writes import RoomWriter
+from tests.support.journal_writes import RoomWriter, loaded, row, tables_in
 from tests.support.redis_server import RedisServer, redis_program, redis_server
 from wire.names import Slot
 
@@ -24,7 +23,7 @@ def all_of(server: RedisServer) -> list[tuple[bytes, bytes]]:
 
 
 def test_every_script_lets_redis_refuse_it_before_it_runs() -> None:
-    assert len(SCRIPTS) == 8
+    assert len(SCRIPTS) == 9
     assert all(script.text.startswith("#!lua") for script in SCRIPTS)
 
 
@@ -42,9 +41,10 @@ def test_a_write_that_redis_refuses_changes_nothing(
             ("maxmemory", "1", "0", "OOM"), ("min-replicas-to-write", "1", "0", "NOREPLICAS"),
         ):  # fmt: skip
             server.ask("CONFIG", "SET", name, bad)
-            with pytest.raises(Unavailable, match=word):
-                journal.commit([writer.write("x" * 100, "y", erasures=[Erasure(1, "why")])])
-            assert all_of(server) == before
+            for rows in ([], [row("ann", "yes")]):
+                with pytest.raises(Unavailable, match=word):
+                    journal.commit([writer.write("x" * 100, "y", erasures=[Erasure(1, "why")], rows=rows)])
+                assert all_of(server) == before
             server.ask("CONFIG", "SET", name, good)
 
 
@@ -74,6 +74,21 @@ def test_a_write_that_fails_half_way_is_not_in_the_log(server: RedisServer, open
     server.ask("DEL", f"{{test/7}}:{key}")
     assert writer.commit(journal, "whole").verdict is CommitVerdict.COMMITTED
     assert [entry.body for entry in loaded(journal, writer.room).tail] == [b"whole"]
+
+
+@pytest.mark.parametrize("key", ["rows:test/room", "log:test/room:epoch-a"])
+def test_rows_that_fail_half_way_are_with_their_events_in_neither(server: RedisServer, open_redis: OpenRedis, key: str) -> None:
+    journal = open_redis(server.settings)
+    journal.claim([Slot(7)], 1, "shard-1")
+    writer = RoomWriter()
+    server.ask("SET", f"{{test/7}}:{key}", "damage")
+    with pytest.raises(Unavailable, match="WRONGTYPE"):
+        journal.commit([writer.write("half", rows=[row("ann", "yes")])])
+    assert journal.load(writer.room, 10, 1000, 0, 10) is None
+    server.ask("DEL", f"{{test/7}}:{key}")
+    assert tables_in(journal, writer.room) == {}
+    assert writer.commit(journal, "whole", rows=[row("ann", "no")]).verdict is CommitVerdict.COMMITTED
+    assert tables_in(journal, writer.room) == {"votes": {"ann": "no"}}
 
 
 def test_more_entries_than_a_lua_stack_holds_are_one_write(server: RedisServer, open_redis: OpenRedis) -> None:

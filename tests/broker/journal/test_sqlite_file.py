@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from broker.journal.protocol import JournalCorrupt, Unavailable
+from broker.journal import sqlite_file
+from broker.journal.protocol import JournalCorrupt, Snapshot, Unavailable
 from broker.journal.sqlite import SqliteJournal
+from broker.journal.sqlite_archive import SqliteSource
 from broker.journal.sqlite_file import APPLICATION_ID, FORMAT_VERSION, FULL_CHECK_BYTES_MAX
-from tests.support.journal_writes import RoomWriter
-from wire.names import Slot
+from broker.journal.verify import VerifiedRoom
+from tests.support.journal_writes import RoomWriter, loaded, row, tables_in
+from wire.names import RoomName, Slot
 
 
 @pytest.fixture
@@ -96,6 +99,55 @@ def test_a_journal_of_a_newer_program_is_refused(path: Path) -> None:
     change(path, f"UPDATE meta SET value = {FORMAT_VERSION + 1} WHERE name = 'format'")
     sentence = f"written by a newer parvis: its format is {FORMAT_VERSION + 1}, this program knows {FORMAT_VERSION}"
     assert sentence in refusal(path)
+
+
+def before_tables(path: Path) -> None:
+    """Make it a file of format 1."""
+    change(
+        path, "DROP TABLE table_rows", "DROP TABLE snapshots", "ALTER TABLE rooms DROP COLUMN rows_seq",
+        "UPDATE meta SET value = 1 WHERE name = 'format'",
+    )  # fmt: skip
+
+
+def test_a_file_from_before_tables_is_brought_to_this_format_with_all_that_is_in_it(path: Path) -> None:
+    with closing(SqliteJournal(path, new_store_id="never")) as journal:
+        before = loaded(journal, RoomName("test/room-7"))
+    before_tables(path)
+    with closing(SqliteJournal(path, new_store_id="never")) as journal, closing(SqliteJournal(path, new_store_id="no")) as other:
+        assert loaded(journal, RoomName("test/room-7")) == before
+        writer = RoomWriter("test/room-7")
+        writer.head = before.head
+        assert writer.commit(journal, "two", rows=[row("ann", "yes")], snapshot=Snapshot(2, b"s")).verdict.value == "committed"
+        assert tables_in(other, writer.room) == {"votes": {"ann": "yes"}}
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone() == (FORMAT_VERSION,)
+
+
+def test_an_upgrade_that_is_cut_leaves_the_older_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before_tables(path)
+    with monkeypatch.context() as cut:
+        cut.setattr("broker.journal.sqlite_file._TABLES", sqlite_file._TABLES + "CREATE TABLE rooms (again)")
+        with pytest.raises(sqlite3.OperationalError, match="already exists"):
+            SqliteJournal(path, new_store_id="never")
+    with closing(SqliteSource(path)) as source:
+        assert len(list(source.rooms())) == 200
+    with closing(SqliteJournal(path, new_store_id="never")) as journal:
+        assert loaded(journal, RoomName("test/room-7")).rows_seq == 0
+
+
+def test_who_only_reads_an_older_file_leaves_it_to_its_program(path: Path) -> None:
+    before_tables(path)
+    before = contents(path.parent)
+    with closing(SqliteSource(path)) as source:
+        rooms = [VerifiedRoom(room) for room in source.rooms()]
+        assert {(room.rows_seq, room.snapshot) for room in rooms} == {(0, None)}
+        assert [list(room.rows()) for room in rooms] == [[]] * 200
+    assert contents(path.parent) == before
+
+
+def test_a_program_from_before_tables_refuses_this_format(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.journal.sqlite_file.FORMAT_VERSION", 1)
+    assert "written by a newer parvis: its format is 2, this program knows 1" in refusal(path)
 
 
 @pytest.mark.parametrize(

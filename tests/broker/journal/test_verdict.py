@@ -7,7 +7,7 @@ import pytest
 from broker.journal.protocol import CommitVerdict
 from broker.journal.verdict import check_shape, outcome_of
 from broker.record import CHAIN_START, Head
-from tests.support.journal_writes import RoomWriter
+from tests.support.journal_writes import RoomWriter, row
 from wire.names import Epoch, Term
 
 A, B = Epoch("epoch-a"), Epoch("epoch-b")
@@ -36,6 +36,29 @@ def test_a_write_is_judged_by_the_head_it_builds_on(base: Head, kept: Head | Non
     outcome = outcome_of(RoomWriter(term=3).write("x", base=base), Term(3), kept)
     assert outcome.verdict is verdict
     assert outcome.head == (None if verdict is V.COMMITTED else kept or NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("base", "rows_base", "verdict"),
+    [
+        (Head(A, 1, ONE, 5), 3, V.COMMITTED),
+        (Head(A, 1, ONE, 5), 4, V.BEHIND),
+        (Head(A, 1, ONE, 5), 2, V.DIVERGED),
+        (Head(A, 2, TWO, 5), 3, V.BEHIND),
+        (Head(A, 2, TWO, 5), 4, V.BEHIND),
+        (Head(A, 2, TWO, 5), 2, V.DIVERGED),
+        (Head(A, 1, TWO, 5), 4, V.DIVERGED),
+        (Head(B, 1, ONE, 5), 4, V.DIVERGED),
+    ],
+)
+def test_a_write_is_judged_by_the_tables_it_builds_on_as_well(base: Head, rows_base: int, verdict: CommitVerdict) -> None:
+    writer = RoomWriter(term=3)
+    writer.rows_seq = rows_base
+    kept = Head(A, 1, ONE, 5)
+    for rows in ([], [row("ann", "yes")]):
+        outcome = outcome_of(writer.write("x", base=base, rows=rows), Term(3), kept, 3)
+        assert outcome.verdict is verdict
+        assert (outcome.head, outcome.rows_seq) == ((None, 0) if verdict is V.COMMITTED else (kept, 3))
 
 
 @pytest.mark.parametrize("newest", [None, 2, 4])

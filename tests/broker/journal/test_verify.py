@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from broker.journal.archive import BEGINNING, Anchor, EpochOutline, Portion, RoomDamaged
-from broker.journal.protocol import IdRow
+from broker.journal.protocol import IdRow, Row, Snapshot
 from broker.journal.verify import VerifiedRoom
 from broker.record import Entry, Head, chain_after
-from tests.support.journal_writes import RoomWriter
-from wire.names import Epoch, RoomName
+from tests.support.journal_writes import RoomWriter, row
+from wire.limits import ROW_VALUE_BYTES_MAX, SNAPSHOT_BYTES_MAX
+from wire.names import Epoch, RoomName, TableName
 
 NAME = RoomName("test/room")
 
@@ -24,7 +25,10 @@ class Stored:
     epochs: Sequence[EpochOutline]
     logs: dict[Epoch, list[Entry]]
     name: RoomName = NAME
-    rows: list[IdRow] = field(default_factory=list)
+    id_rows: list[IdRow] = field(default_factory=list)
+    table_rows: list[Row] = field(default_factory=list)
+    rows_seq: int = 0
+    snapshot: Snapshot | None = None
 
     def entries(self, epoch: EpochOutline) -> Iterator[Sequence[Entry]]:
         log = self.logs[epoch.head.epoch]
@@ -32,7 +36,11 @@ class Stored:
             yield log[start : start + 3]
 
     def ids(self) -> Sequence[IdRow]:
-        return self.rows
+        return self.id_rows
+
+    def rows(self) -> Iterator[Sequence[Row]]:
+        for start in range(0, len(self.table_rows), 2):
+            yield self.table_rows[start : start + 2]
 
 
 def stored(events: int = 10, first_kept: int = 1, anchor: int | None = None) -> tuple[EpochOutline, list[Entry], list[bytes]]:
@@ -138,8 +146,44 @@ def test_outlines_that_cannot_be_true_are_refused_before_anything_is_read(epochs
 def test_who_asks_is_told_how_many_events_were_verified() -> None:
     epoch, entries, _ = stored(7)
     heard: list[int] = []
-    row = IdRow("ann", "id", 1, 1, b"")
-    room = VerifiedRoom(Stored([epoch], {epoch.head.epoch: entries}, rows=[row]), heard.append)
+    id_row = IdRow("ann", "id", 1, 1, b"")
+    room = VerifiedRoom(Stored([epoch], {epoch.head.epoch: entries}, id_rows=[id_row]), heard.append)
     list(room.portions(epoch))
     assert heard == [3, 3, 1]
-    assert list(room.ids()) == [row]
+    assert list(room.ids()) == [id_row]
+
+
+def test_tables_in_order_are_whole() -> None:
+    epoch, entries, _ = stored(3)
+    rows = [row("ann", "x", "a"), row("zoe", "", "a"), row("ann", "y", "b"), row("bob", "z", "b"), row("cem", "z", "b")]
+    room = VerifiedRoom(Stored([epoch], {epoch.head.epoch: entries}, table_rows=rows, rows_seq=1, snapshot=Snapshot(3, b"state")))
+    assert [each for portion in room.rows() for each in portion] == rows
+    assert (room.rows_seq, room.snapshot) == (1, Snapshot(3, b"state"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "rows_seq", "sentence"),
+    [
+        ([row("ann", "x")], 0, "was never written to"),
+        ([], -1, "written to -1 times"),
+        ([row("bob", "x"), row("ann", "x")], 1, "out of order"),
+        ([row("ann", "x"), row("ann", "x")], 1, "out of order"),
+        ([row("ann", "x", "b"), row("bob", "x", "a")], 1, "out of order"),
+        ([row("ann", None)], 1, "no write can have"),
+        ([row("a\0b", "x")], 1, "no write can have"),
+        ([Row(TableName("No"), "ann", b"")], 1, "no write can have"),
+        ([row("ann", "x" * (ROW_VALUE_BYTES_MAX + 1))], 1, "no write can have"),
+    ],
+)
+def test_rows_that_no_write_can_have_are_found(rows: list[Row], rows_seq: int, sentence: str) -> None:
+    epoch, entries, _ = stored(3)
+    room = VerifiedRoom(Stored([epoch], {epoch.head.epoch: entries}, table_rows=rows, rows_seq=rows_seq))
+    with pytest.raises(RoomDamaged, match=sentence):
+        list(room.rows())
+
+
+@pytest.mark.parametrize("snapshot", [Snapshot(0, b""), Snapshot(4, b""), Snapshot(1, bytes(SNAPSHOT_BYTES_MAX + 1))])
+def test_a_snapshot_of_another_log_is_found(snapshot: Snapshot) -> None:
+    epoch, entries, _ = stored(3)
+    with pytest.raises(RoomDamaged, match="its snapshot is of offset"):
+        VerifiedRoom(Stored([epoch], {epoch.head.epoch: entries}, snapshot=snapshot))
