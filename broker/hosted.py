@@ -68,13 +68,18 @@ class Hosted:
         return self.repair is not None or (self.room is not None and self.room.has_unsubmitted)
 
     @property
+    def is_deciding(self) -> bool:
+        """Whether something is decided that is not published, and may still be."""
+        return self.phase is Phase.SERVING and self.room is not None and not self.room.is_written
+
+    @property
     def is_idle(self) -> bool:
         """Nobody would miss it: it can leave memory and come back from the journal."""
         return (
             not self.feeds
             and self.phase is Phase.SERVING
             and self.room is not None
-            and not self.room.pending_count
+            and self.room.is_written
             and self.repair is None
             and not self.unverified
             and not self.waiting

@@ -19,7 +19,7 @@ def room_of(name: RoomName, loaded: LoadedRoom | None, store_id: str) -> Room:
         return Room(name, Head(first_epoch(store_id, name), 0, CHAIN_START, 0), tail_from=1)
     head, tail = loaded.head, loaded.tail
     tail_from = tail[0].offset if tail else head.offset + 1
-    room = Room(name, head, tail_from=tail_from, first_kept=loaded.first_offset)
+    room = Room(name, head, tail_from=tail_from, first_kept=loaded.first_offset, rows_seq=loaded.rows_seq)
     for entry, chain in zip(tail, _chains(head, tail), strict=True):
         room.restore(entry, frame_of_stored(name, entry), chain)
     began = tail[0] if tail and tail[0].kind == EPOCH_KIND else None
@@ -51,10 +51,11 @@ def arrive(name: RoomName, loaded: LoadedRoom | None, store_id: str, before: Roo
     room = room_of(name, loaded, store_id)
     if before is None:
         return Arrived(room)
-    continued = continues(before.head, loaded)
-    repair = None if continued else before.repair_from(room.head)
+    continued = continues(before.head, loaded) and room.tables.seq >= before.tables.seq
+    repair = None if continued else before.repair_from(room.head, room.tables.seq)
     if repair is not None:
         room = room_of(name, mended(loaded, repair), store_id)
+    room.tables.remember(before.tables)
     room.remember_past_of(before)
     return Arrived(room, continued or repair is not None, repair)
 

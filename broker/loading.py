@@ -66,7 +66,8 @@ class Loading:
             return
         self._feeds.reattach_all(hosted)
         if room.head.epoch == published.epoch or not room.came_from(published.epoch):
-            is_shorter = room.head.epoch != published.epoch or room.head.offset < published.offset
+            has_fewer_rows = room.tables.seq < before.tables.seq
+            is_shorter = room.head.epoch != published.epoch or room.head.offset < published.offset or has_fewer_rows
             room.remember_past([published.epoch])
             state.end_epoch(hosted, room, FORGOTTEN if is_shorter else DIVERGED, now_ms)
 

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Sequence
 from broker.feeds import Feeds
 from broker.hosted import Hosted, LinkId, Phase
 from broker.journal.protocol import CommitOutcome, CommitVerdict, Write
-from broker.record import SALT_BYTES, Head
+from broker.record import SALT_BYTES
 from broker.repair import Repair
 from broker.retention import Retention
 from broker.room import Room
@@ -151,14 +151,14 @@ class Publishing:
             if outcome.verdict is CommitVerdict.COMMITTED:
                 self._committed(hosted, write, now_s, now_ms)
             elif outcome.verdict is not CommitVerdict.FENCED:
-                self._refused(hosted, outcome.head)
+                self._refused(hosted, outcome)
 
     def _committed(self, hosted: Hosted, write: Write, now_s: float, now_ms: int) -> None:
         """Whatever it was, the journal has this room's head."""
         hosted.unverified = False
         if hosted.repair is not None:
             self._repaired(hosted, hosted.repair, len(write.entries))
-        elif write.entries:
+        elif write.entries or write.rows or write.snapshot is not None:
             self._publish(hosted, now_s, now_ms)
         else:
             self._state.settle(hosted)
@@ -198,13 +198,13 @@ class Publishing:
 
     # --- when it went wrong -----------------------------------------------------------------------
 
-    def _refused(self, hosted: Hosted, journal: Head | None) -> None:
-        """The journal has another head.  If it has only forgotten the end of this log, that is written again first.
+    def _refused(self, hosted: Hosted, outcome: CommitOutcome) -> None:
+        """The journal has another head, or other tables.  If it has only forgotten their end, that is written again first.
 
         What was decided still holds then: nothing of it was written, and it builds on what readers have.
         """
         room = _room_of(hosted)
-        hosted.repair = room.repair_from(journal) if journal is not None else None
+        hosted.repair = room.repair_from(outcome.head, outcome.rows_seq) if outcome.head is not None else None
         if hosted.repair is None:
             self._throw_away(hosted)
             self._state.load(hosted)

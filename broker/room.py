@@ -11,14 +11,14 @@ this file's.  Time and randomness are arguments.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Final
 
 from broker.chat import Chat
 from broker.event_frame import frame_of, tombstone_of
 from broker.ids import KnownId, MessageIds, body_hash_of
-from broker.journal.protocol import Erasure, IdRow, Write
+from broker.journal.protocol import Erasure, IdRow, Row, Snapshot, Write
 from broker.record import (
     CHAIN_PREFIX_BYTES,
     CHAIN_START,
@@ -31,6 +31,7 @@ from broker.record import (
     pack_body,
 )
 from broker.repair import Repair, repair_of
+from broker.room_tables import RoomTables
 from broker.tail import Tail
 from broker.verdicts import Continuation, Decided, Duplicate, PendingEvent, Published, Verdict, Waits
 from wire.codes import Refusal, ResumeReason
@@ -47,10 +48,11 @@ class Room:
     """See the module.  Invariant: within one epoch, decided offset == published offset + pending."""
 
     __slots__ = (
-        "_chat", "_decided", "_ids", "_in_flight", "_past", "_pending", "_pending_by_key", "first_kept", "head", "name", "tail",
+        "_chat", "_decided", "_decided_count", "_ids", "_in_flight", "_past", "_pending", "_pending_by_key", "first_kept", "head",
+        "name", "tables", "tail",
     )  # fmt: skip
 
-    def __init__(self, name: RoomName, head: Head, *, tail_from: int, first_kept: int = 1) -> None:
+    def __init__(self, name: RoomName, head: Head, *, tail_from: int, first_kept: int = 1, rows_seq: int = 0) -> None:
         """A room whose tail begins at offset `tail_from`, and is still empty."""
         self.name = name
         self.head = head
@@ -58,7 +60,10 @@ class Room:
         self.tail = Tail(tail_from)
         self.first_kept = first_kept
         """The oldest offset of this epoch that the journal still has."""
+        self.tables = RoomTables(rows_seq)
         self._decided = head
+        self._decided_count = 0
+        """Events that were decided here, over all epochs."""
         self._chat = Chat(tail_from)
         self._ids = MessageIds()
         self._pending: deque[PendingEvent] = deque()
@@ -80,11 +85,16 @@ class Room:
 
     @property
     def has_unsubmitted(self) -> bool:
-        return bool(self._pending)
+        return bool(self._pending) or self.tables.has_unsubmitted
 
     @property
     def in_flight_count(self) -> int:
         return len(self._in_flight)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing is decided that is not published."""
+        return not self.pending_count and not self.tables.has_unsubmitted and not self.tables.is_in_flight
 
     @property
     def is_ending_epoch(self) -> bool:
@@ -168,7 +178,19 @@ class Room:
     def _append(self, event: PendingEvent) -> None:
         self.apply(event.entry)
         self._decided = event.head
+        self._decided_count += 1
         self._pending.append(event)
+
+    def add_rows(self, rows: Sequence[Row], *, with_event: bool = False) -> None:
+        """Decide rows of tables: in the write of the event that was decided just now, or in any write after it."""
+        assert self._decided.offset > 0, "tables are of rooms that have a log"
+        assert self._pending or not with_event, "the event that rows go with is pending"
+        self.tables.add(rows, self._decided_count, is_tied=with_event)
+
+    def add_snapshot(self, state: bytes) -> None:
+        """Have `state`, a fold of the published log, written as its snapshot; not of a log that is about to end."""
+        if not self.is_ending_epoch and self.head.offset:
+            self.tables.add_snapshot(Snapshot(self.head.offset, state))
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry into the features' decided state: just decided, or read back from the journal."""
@@ -178,35 +200,54 @@ class Room:
     # --- committing ---------------------------------------------------------------------------
 
     def take_write(self, slot: Slot, term: Term, bytes_max: int = COMMIT_ROOM_BYTES_MAX) -> Write:
-        """Move pending events into one write, at least one and at most about `bytes_max`.
+        """Move pending events and rows into one write, at most about `bytes_max` and one of each.
 
         A write belongs to one epoch, and holds no more events than a tail: after an unknown
         outcome the tail alone must show whether what was published is still there.
         """
-        assert self._pending, "a write is made of pending events"
+        assert self.has_unsubmitted, "a write is made of what is pending"
         assert not self._in_flight, "a room has at most one write in flight"
-        pending, taken, size = self._pending, self._in_flight, 0
-        while pending and len(taken) < ROOM_TAIL_EVENTS_MAX and size < bytes_max:
+        assert not self.tables.is_in_flight, "nor have its tables another"
+        pending, taken, size, tables = self._pending, self._in_flight, 0, self.tables
+        written = self._decided_count - len(pending)
+        events_max = ROOM_TAIL_EVENTS_MAX
+        if tables.has_unsubmitted:
+            events_max = min(events_max, tables.events_max(written, bytes_max))
+        while pending and len(taken) < events_max and size < bytes_max:
             if taken and pending[0].entry.kind == EPOCH_KIND:
                 break
             event = pending.popleft()
             taken.append(event)
             size += event.size
+        head = taken[-1].head if taken else self.head
+        new_epoch = bool(taken) and taken[0].entry.kind == EPOCH_KIND
+        rows: Sequence[Row] = ()
+        snapshot = None
+        if new_epoch or tables.has_unsubmitted:
+            rows, snapshot = tables.take(written + len(taken), bytes_max, new_epoch=new_epoch)
         return Write(
             room=self.name,
             slot=slot,
             term=term,
             base=self.head,
-            head=taken[-1].head,
+            head=head,
             entries=[event.entry for event in taken],
             ids=[event.id_row for event in taken if event.id_row is not None],
             erasures=list(chain.from_iterable(event.erasures for event in taken)),
-            new_epoch=taken[0].entry.kind == EPOCH_KIND,
+            new_epoch=new_epoch,
+            rows=rows,
+            rows_base=tables.seq,
+            rows_seq=tables.seq + bool(rows),
+            snapshot=snapshot,
         )
 
     def publish(self) -> Published:
-        """The write in flight has committed: its events are public now."""
+        """The write in flight has committed: its events are public now, and its rows."""
         events, self._in_flight = self._in_flight, []
+        if self.tables.is_in_flight:
+            self.tables.publish(self.head, events[-1].head if events else self.head)
+            if not events:
+                return Published([], [], [], False)
         assert events, "only a write in flight can commit"
         new_epoch = events[0].entry.kind == EPOCH_KIND
         if new_epoch:
@@ -236,6 +277,7 @@ class Room:
         """Nothing of the write in flight was written: its events are the first of the next one."""
         self._pending.extendleft(reversed(self._in_flight))
         self._in_flight = []
+        self.tables.take_back()
 
     def abandon(self) -> list[PendingEvent]:
         """All that is decided and not published, oldest first, from a room that will be thrown away."""
@@ -260,13 +302,23 @@ class Room:
     # --- a journal that forgot ------------------------------------------------------------------
 
     def verification(self, slot: Slot, term: Term) -> Write:
-        """A write of nothing: only a journal that has the published head commits it."""
-        return Write(self.name, slot, term, self.head, self.head, ())
+        """A write of nothing: only a journal that has the published head and tables commits it."""
+        seq = self.tables.seq
+        return Write(self.name, slot, term, self.head, self.head, (), rows_base=seq, rows_seq=seq)
 
-    def repair_from(self, journal: Head) -> Repair | None:
-        """What the journal must be given again when its log ends at `journal`; None when that cannot bring this log back."""
+    def repair_from(self, journal: Head, rows_seq: int | None = None) -> Repair | None:
+        """What the journal must be given again when its log ends at `journal` and its tables at `rows_seq`.
+
+        None when that cannot bring log and tables back, or when nothing is missing; no `rows_seq`: the tables
+        are whole.
+        """
         after = journal.offset if journal.epoch == self.head.epoch else 0
-        return repair_of(self.head, self.tail, self._ids.rows_after(self.head.epoch, after), journal)
+        tables = self.tables
+        rows = tables.written_after(tables.seq if rows_seq is None else rows_seq)
+        if rows is None:
+            return None
+        id_rows = self._ids.rows_after(self.head.epoch, after)
+        return repair_of(self.head, self.tail, id_rows, journal, rows, tables.seq, tables.snapshot)
 
     # --- reading ------------------------------------------------------------------------------
 

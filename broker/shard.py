@@ -106,7 +106,7 @@ class Shard:
         """Nothing is decided and unpublished, nothing waits for a room or for the journal's word, no head is unverified."""
         rooms = self._state.rooms.values()
         return not self._state.pending_bytes and not any(
-            hosted.waiting or hosted.unanswered or hosted.repair or hosted.unverified for hosted in rooms
+            hosted.waiting or hosted.unanswered or hosted.repair or hosted.unverified or hosted.is_deciding for hosted in rooms
         )
 
     # --- slots and links --------------------------------------------------------------------------
