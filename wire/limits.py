@@ -97,7 +97,7 @@ TABLE_NAME_CHARS_MAX = 32
 ROW_KEY_BYTES_MAX = 4 * AUTHOR_ID_CHARS_MAX + 64
 # A choice, a few numbers, or the name that somebody signs with.
 ROW_VALUE_BYTES_MAX = 1024
-# Redis takes about 3 us a row and serves nobody else meanwhile: a write holds it up for 3 ms at most.
+# Redis takes 3 to 4 us a row and serves nobody else meanwhile: a write holds it up for 4 ms at most.
 ROWS_PER_WRITE_MAX = 1000
 # What a load reads before the tail; as much as one group may write at all.
 SNAPSHOT_BYTES_MAX = 256 * 1024

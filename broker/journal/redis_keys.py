@@ -16,8 +16,9 @@ Nothing has a time to live: a room's identity outlives its entries.
 | ``{NAME/SLOT}:rows:ROOM`` | a sorted set, all of score 0: table, NUL, key, NUL, value of each row of all tables |
 | ``{NAME/SLOT}:snapshot:ROOM`` | a string: offset, space, epoch, line feed, state |
 
-A hash would hold rows for a third of the price, and has no order: pages of it may repeat rows while it
-grows.  Members of one score are in the order of their bytes, which is that of tables and keys.
+A hash would hold rows for less (0.8 us a row where this takes 3 to 4, 56 bytes where this takes 92), and
+has no order: pages of it may repeat rows while it grows.  Members of one score are in the order of
+their bytes, which is that of tables and keys.
 """
 
 from broker.journal.protocol import Row, Snapshot
