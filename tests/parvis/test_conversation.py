@@ -13,6 +13,7 @@ from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 
 from client.client import connect
+from tests.parvis.test_many_processes import is_ready
 from tests.support.browser import Window, window
 from tests.support.parvis_program import parvis_up
 from tests.support.talk import ROOM, read_lines, say
@@ -95,6 +96,10 @@ async def test_a_rolling_restart_of_the_gateways_is_not_noticed(tmp_path: Path, 
             await on_a_thread(bertrand.say, lines[-1])
             await on_a_thread(amelie.wait_lines, lines)
             await on_a_thread(gateway.wait, 30)
+            # As whoever restarts one after the other does: the next one leaves when this one is back.
+            with trio.fail_after(30):
+                while not await is_ready(up):
+                    await trio.sleep(0.05)
         for person in windows:
             await on_a_thread(person.wait_lines, lines)
             assert await on_a_thread(person.remarks) == []

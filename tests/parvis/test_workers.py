@@ -170,7 +170,8 @@ async def test_who_waits_in_the_queue_of_a_killed_worker_is_served_by_its_succes
 @pytest.mark.parametrize("whom", ["the parent", "everybody"])
 async def test_a_drain_is_not_ready_first_then_sends_everyone_away_and_ends_with_0(tmp_path: Path, whom: str) -> None:
     """A supervisor may signal the parent alone, or, as systemd does, all processes of the service."""
-    patience = ["--set", "gateway.drain_notice_s=1", "--set", "gateway.drain_deadline_s=1"]
+    # Long enough that a busy machine sees both halves of a drain, each of which the test waits for.
+    patience = ["--set", "gateway.drain_notice_s=4", "--set", "gateway.drain_deadline_s=2"]
     async with running(tmp_path, *patience) as gateway, trio.open_nursery() as nursery:
         ends: list[object] = []
         outcomes: set[str] = set()
