@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 import parvis.check
+from broker.journal.sqlite import SqliteJournal
 from parvis.check import examine, settings_lines
 from parvis.data_dir import lock_data_dir
 from parvis.options import read_settings
 from runtime.lifecycle import ExitCode
 from runtime.schema import ApiSettings, GatewaySettings, JournalSettings, Settings
+from tests.broker.journal.test_sqlite_file import before_tables
 from tests.support.parvis_program import parvis_up, run_parvis
 
 
@@ -36,6 +38,16 @@ async def test_a_directory_that_was_used_is_found_good_and_left_as_it_is(tmp_pat
     before = {path.name: path.read_bytes() for path in data_dir.iterdir()}
     assert found(settings_for(data_dir)) == []
     assert {path.name: path.read_bytes() for path in data_dir.iterdir()} == before
+
+
+def test_a_journal_of_an_older_format_is_found_good_and_left_to_its_program(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    SqliteJournal(path, new_store_id="store").close()
+    before_tables(path)
+    before = path.read_bytes()
+    sentences = [finding.what for finding in examine(settings_for(tmp_path)) if finding.verdict == "ok"]
+    assert f"journal {path} opens; slot map 0" in sentences
+    assert path.read_bytes() == before
 
 
 def test_a_directory_that_is_not_there_is_fine_and_stays_so(tmp_path: Path) -> None:
