@@ -3,7 +3,12 @@
 Three kinds of slots: *owned* ones have a term; *coming* ones are given to this shard by the
 map it follows and are being claimed; all others are somebody else's.  Questions about a slot
 whose owner is about to be known wait for it (HELD_TICKS_MAX at most) instead of being sent
-away, for an owner that changes is a pause of a claim and a load, not of a detour.  Pure.
+away, for an owner that changes is a pause of a claim and a load, not of a detour.
+
+A shard that was cut off may miss a map: one that gave its slots to others, who claimed them,
+and the next one gives them back.  Their terms are worth nothing then, and what is in memory
+is old.  So what is kept over a map that was missed is claimed again, and the term tells:
+the next one after ours means that nobody was there meanwhile.  Pure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +29,15 @@ HELD_TICKS_MAX: Final = int(2 * SIGNALS_PER_S_MAX)
 class Ownership:
     """The changing part of `ShardState.terms`; see the module."""
 
-    __slots__ = ("_feeds", "_publishing", "_state", "_ticks_held")
+    __slots__ = ("_feeds", "_publishing", "_state", "_ticks_held", "_unsure")
 
     def __init__(self, state: ShardState, feeds: Feeds, publishing: Publishing) -> None:
         self._state = state
         self._feeds = feeds
         self._publishing = publishing
         self._ticks_held: dict[RoomName, int] = {}
+        self._unsure: set[Slot] = set()
+        """Owned slots that a map which was missed may have given away: their terms are to be tried by a claim."""
 
     def heard_of(self, version: int) -> None:
         """Somebody follows this map: what is asked about other shards' slots may be about ours, as soon as we have it."""
@@ -43,19 +50,29 @@ class Ownership:
         """
         state = self._state
         assert version >= state.map_version, "maps are followed in the order of their versions"
+        has_missed_one = version > state.map_version + 1
         state.map_version = version
         state.newest_heard = max(state.newest_heard, version)
         mine_now = set(mine)
         lost = [slot for slot in state.terms if slot not in mine_now]
+        if has_missed_one:
+            self._unsure.update(state.terms)
+        self._unsure &= mine_now & state.terms.keys()
         state.coming = mine_now - state.terms.keys()
         if lost:
             self._publishing.release(lost)
         self._send_held_away(lambda hosted: hosted.slot not in state.coming)
-        return sorted(state.coming)
+        return sorted(state.coming | self._unsure)
 
     def own(self, terms: Mapping[Slot, Term], now_s: float) -> None:
         """These slots were claimed under the map that is followed: what waited for them is loaded."""
         state = self._state
+        # A term that is not even the next one: the store has forgotten some, and heads will tell.
+        others_were_there = [slot for slot in self._unsure & terms.keys() if terms[slot] > state.terms[slot] + 1]
+        if others_were_there:
+            # Theirs for a while, ours again: whoever asked or listened here asks again, of rooms that are read anew.
+            self._publishing.release(others_were_there)
+        self._unsure -= terms.keys()
         state.terms.update(terms)
         state.coming -= terms.keys()
         if terms:

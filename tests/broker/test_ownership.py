@@ -219,3 +219,62 @@ def test_attached_readers_find_the_same_log_at_the_next_owner() -> None:
     two.attach(1, epoch=place.epoch, offset=1)
     found = next(each for each in two.take(1) if isinstance(each, Attached))
     assert (found.epoch, found.offset, found.resumed) == (place.epoch, 1, True)
+
+
+def test_slots_kept_over_a_map_that_was_missed_are_claimed_and_stay_when_nobody_was_there() -> None:
+    it = driver()
+    it.attach(1)
+    it.take(1)
+    it.say(1, message(1))
+    gained, _ = it.shard.follow(ALL_SLOTS, 3)
+    assert gained == sorted(ALL_SLOTS)
+    it.say(1, message(2))
+    assert it.take(1) == [], "they are served meanwhile"
+    it.own(gained)
+    it.commit()
+    assert [each.request for each in it.take(1) if isinstance(each, Committed)] == [1, 2]
+    assert it.shard.follow(ALL_SLOTS, 4)[0] == []
+
+
+def test_slots_that_were_others_under_a_map_that_was_missed_are_read_anew() -> None:
+    """Found by chaos: a shard that was cut off from the store kept its terms, was fenced in slot after slot, and stepped down."""
+    journal = MemoryJournal("store")
+    one, two = ShardDriver(journal, seed=1), ShardDriver(journal, map_version=2, seed=2)
+    for it in (one, two):
+        it.open_link(1)
+    one.follow(ALL_SLOTS, 3)
+    one.attach(1)
+    one.say(1, message(1))
+    one.commit()
+    one.take(1)
+    # Map 4 is the other's; it writes; the first one hears of map 5 only.
+    two.follow(ALL_SLOTS, 4)
+    two.say(1, message(2))
+    two.commit()
+    one.say(1, message(3))
+    one.follow(ALL_SLOTS, 5)
+    assert one.take(1) == [Moved(ROOM, 5, request=3), Moved(ROOM, 5, generation=1)]
+    one.attach(1, generation=2)
+    one.say(1, message(3))
+    one.commit()
+    answers = one.take(1)
+    assert next(each for each in answers if isinstance(each, Attached)).offset == 2
+    assert [each.offset for each in answers if isinstance(each, Committed)] == [3]
+
+
+def test_what_is_unsure_stays_so_when_the_claim_was_refused() -> None:
+    it = driver()
+    gained, _ = it.shard.follow(ALL_SLOTS, 3)
+    it.run(it.shard.on_claim_refused(gained))
+    assert it.shard.follow(OTHERS, 4)[0] == sorted(OTHERS)
+
+
+def test_a_slot_that_was_lost_after_a_refused_claim_is_gained_like_any_other() -> None:
+    it = driver()
+    gained, _ = it.shard.follow(ALL_SLOTS, 3)
+    it.run(it.shard.on_claim_refused(gained))
+    it.run(it.shard.on_slots_lost({SLOT}))
+    it.follow(ALL_SLOTS, 4)
+    it.say(1, message(1))
+    it.commit()
+    assert kinds(it.take(1)) == ["Committed"]
