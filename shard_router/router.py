@@ -199,10 +199,18 @@ class ShardRouter:
 
     # --- what channels tell ---------------------------------------------------------------------------------
 
-    def on_moved(self, request: Request) -> None:
-        """A shard did not carry this out, since the room is not its own: ask the owner of the day a little later."""
+    def on_moved(self, channel: ShardChannel, request: Request) -> None:
+        """A shard did not carry this out, since the room is not its own.
+
+        Another owner in our map is asked at once: the request crossed the map on its way.  Else
+        the owner of the day is asked a little later.
+        """
         room = RoomName(request.message.room)
-        self._moved.hold(room, trio.current_time())
+        if room not in self._moved:
+            if self._owner_of(room) is not channel:
+                self._hand_over([request])
+                return
+            self._moved.hold(room, trio.current_time())
         self._moved.requests.adopt([request])
 
     def on_link_lost(self, channel: ShardChannel) -> None:

@@ -64,7 +64,7 @@ class ChannelOwner(MapFollower, Protocol):
     def on_link_broken(self, shard: ShardId) -> None:
         """A link ended that neither side meant to end: the shard may be gone."""
 
-    def on_moved(self, request: Request) -> None:
+    def on_moved(self, channel: "ShardChannel", request: Request) -> None:
         """The shard does not own the room of this request (any more), and did not carry it out."""
 
     def on_link_lost(self, channel: "ShardChannel") -> None:
@@ -373,7 +373,7 @@ class ShardChannel:
         self._parts.counters.moved += 1
         self._owner.on_map_heard(message.map_version)
         if message.request and (request := self.requests.take(message.request)) is not None:
-            self._owner.on_moved(request)
+            self._owner.on_moved(self, request)
         if message.generation and (attachment := self._listener(message.room, message.generation)) is not None:
             self.attach_again(attachment, MOVED_RETRY_S)
 

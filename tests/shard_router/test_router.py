@@ -119,6 +119,26 @@ async def test_what_a_shard_disowns_is_asked_again_in_order_of_the_owner_in_the_
     assert answers.by_text == {}
 
 
+async def test_what_crossed_a_new_map_on_its_way_is_asked_at_once_of_the_owner_in_it(
+    cluster: Cluster, nursery: trio.Nursery, answers: Answers, autojump_clock: MockClock
+) -> None:
+    answers.publish("crossing")
+    command = await cluster.shard.expect(PublishCommand)
+    newcomer = cluster.shards[ShardId("shard-2")] = FakeShard(nursery, "shard-2", map_version=2)
+    cluster.directory.change(place(2, {ShardId("shard-1"): 0, ShardId("shard-2"): 1}))
+    await cluster.shard.expect(MapNews)
+    answers.publish("after")
+    assert (await newcomer.expect(PublishCommand)).text == "after"
+    began = trio.current_time()
+    cluster.shard.say(Moved(ROOM, 2, request=command.request))
+    asked = await newcomer.expect(PublishCommand)
+    assert asked.text == "crossing"
+    assert trio.current_time() == began, "not a quarter of a second later"
+    newcomer.say(Moved(ROOM, 3, request=asked.request))
+    await newcomer.expect(PublishCommand)
+    assert trio.current_time() - began >= limits.MOVED_RETRY_S, "an owner that says so itself is given time"
+
+
 async def test_a_room_that_nobody_owns_is_unavailable_after_the_wait(
     cluster: Cluster, answers: Answers, autojump_clock: MockClock
 ) -> None:
