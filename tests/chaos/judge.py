@@ -5,6 +5,7 @@ here is what only a run of real processes has: the record's chain over everythin
 store holds, what shards said over their links while they were being replaced, and time.
 """
 
+import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,8 +50,8 @@ class Window:
     fault: Fault
     until: float
     longest_s: float = 0.0
-    """The longest that a message took from its first sending into the log; those of people whose own connection was lost are
-    not counted, since they waited for that."""
+    """The longest that a message took from its first sending into the log; those of people whose own connection was lost,
+    before they said it or after, are not counted: they waited for that."""
     longest_room: str = ""
     disconnected: int = 0
     failed: int = 0
@@ -197,15 +198,18 @@ def _windows(lines: Sequence[AnyLine], ended: float, found: Findings) -> list[Wi
     faults = sorted((line for line in lines if isinstance(line, Fault)), key=lambda fault: fault.t)
     begins = [fault.t for fault in faults]
     windows = [Window(fault, until) for fault, until in zip(faults, [*begins[1:], ended], strict=True)]
-    losses: dict[str, list[float]] = defaultdict(list)
+    away: dict[str, list[list[float]]] = defaultdict(list)
+    """Of each person, from when to when they had no connection, in order."""
     said: dict[str, Said] = {}
     for line in lines:
         place = bisect_right(begins, line.t) - 1
         match line:
             case Lost():
-                losses[line.who].append(line.t)
+                away[line.who].append([line.t, math.inf])
                 if place >= 0:
                     windows[place].disconnected += 1
+            case Connected() if away[line.who]:
+                away[line.who][-1][1] = min(away[line.who][-1][1], line.t)
             case Failed() if place >= 0:
                 windows[place].failed += 1
             case Stale(stale=True) if place >= 0:
@@ -218,7 +222,7 @@ def _windows(lines: Sequence[AnyLine], ended: float, found: Findings) -> list[Wi
         began = said.pop(line.id)
         took_s = line.t - began.t
         found.took_s.append(took_s)
-        if any(began.t <= lost <= line.t for lost in losses[line.who]):
+        if any(lost <= line.t and began.t <= back for lost, back in away[line.who]):
             continue
         # All faults that happened while it waited, and the one before, as far as it can be why: until the next one.
         first, last = max(0, bisect_right(begins, began.t) - 1), bisect_right(begins, line.t)

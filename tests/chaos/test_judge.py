@@ -5,7 +5,21 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from broker.record import CHAIN_START, Entry, chain_after, digest_of
-from tests.chaos.chronicle import Acked, AnyLine, Attached, Failed, Fault, Lost, Placed, Removed, Said, Saw, Sent, Stopped
+from tests.chaos.chronicle import (
+    Acked,
+    AnyLine,
+    Attached,
+    Connected,
+    Failed,
+    Fault,
+    Lost,
+    Placed,
+    Removed,
+    Said,
+    Saw,
+    Sent,
+    Stopped,
+)
 from tests.chaos.judge import Findings, KeptEpoch, judge
 from wire.names import Epoch
 
@@ -111,6 +125,14 @@ def test_who_lost_their_own_connection_waited_for_that_and_not_for_the_shard() -
     lines = sorted([*clean(), Lost(3.0, "bob", 1006, "")], key=lambda line: line.t)
     found = found_in(lines)
     assert found.longest("kill_shard") == pytest.approx(0.1)
+    assert found.disconnected("kill_shard") == 1
+
+
+@pytest.mark.parametrize(("back_at", "longest_s"), [(3.9, 0.1), (2.2, 1.6)], ids=["while away", "when back"])
+def test_who_speaks_without_a_connection_waits_for_one(back_at: float, longest_s: float) -> None:
+    lines = [*clean(), Lost(2.1, "bob", 1006, ""), Connected(back_at, "bob", "gateway-2", False)]
+    found = found_in(sorted(lines, key=lambda line: line.t))
+    assert found.longest("kill_shard") == pytest.approx(longest_s)
     assert found.disconnected("kill_shard") == 1
 
 
