@@ -102,11 +102,15 @@ async def _supervised(main: Callable[[Lifecycle], Awaitable[ExitCode | None]]) -
             nonlocal code
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 task_status.started()
+                is_second = False
                 async for number in signals:
-                    if lifecycle.is_draining:
+                    # Signals are counted, not drains: a worker whose parent has asked it to leave gets the service's
+                    # first signal a moment later, and must not take it for somebody's loss of patience.
+                    if is_second:
                         code = ExitCode(128 + number)
                         nursery.cancel_scope.cancel()
                         return
+                    is_second = True
                     lifecycle.start_drain(signal.Signals(number).name)
 
         await nursery.start(hear_signals)

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import trio
+import trio.testing
 
 from runtime.lifecycle import ExitCode, Lifecycle, State, run_process
 
@@ -61,6 +62,17 @@ def test_a_second_signal_ends_it_at_once(second: signal.Signals, code: ExitCode)
         await trio.sleep_forever()
 
     assert run_process(main) is code
+
+
+def test_the_first_signal_to_a_process_that_drains_already_is_not_the_second() -> None:
+    """Found by a drain in which a supervisor signals a gateway and its workers at once."""
+
+    async def main(lifecycle: Lifecycle) -> None:
+        lifecycle.start_drain("the process that started this one asks for it")
+        signal.raise_signal(signal.SIGTERM)
+        await trio.testing.wait_all_tasks_blocked()
+
+    assert run_process(main) is ExitCode.OK
 
 
 def test_a_third_signal_is_the_systems_again() -> None:
