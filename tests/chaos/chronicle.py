@@ -52,6 +52,14 @@ class Said(Line, tag="said", frozen=True):
     id: str
 
 
+class Again(Line, tag="again", frozen=True):
+    """A message that failed for now is sent once more, under its id."""
+
+    who: str
+    room: str
+    id: str
+
+
 class Acked(Line, tag="acked", frozen=True):
     who: str
     room: str
@@ -151,7 +159,7 @@ class Fault(Line, tag="fault", frozen=True):
     """When everything flowed again; 0: it never did within the patience."""
 
 
-AnyLine = Saw | Placed | Said | Acked | Removed | Failed | Connected | Lost | Stopped | Stale | Attached | Sent | Fault
+AnyLine = Saw | Placed | Said | Again | Acked | Removed | Failed | Connected | Lost | Stopped | Stale | Attached | Sent | Fault
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyLine)

@@ -138,6 +138,7 @@ class Somebody:
             if is_final:
                 return None
             await trio.sleep(max(outcome.retry_after_ms / 1000, AGAIN_AFTER_S))
+            file.write(lines.Again(now(), self.name, self.room, message_id))
 
 
 class Crowd:

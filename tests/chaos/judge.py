@@ -15,6 +15,7 @@ from broker.record import CHAIN_PREFIX_BYTES, CHAIN_START, Entry, chain_after, d
 from shard_router.slots import slot_of
 from tests.chaos.chronicle import (
     Acked,
+    Again,
     AnyLine,
     Attached,
     Connected,
@@ -50,8 +51,9 @@ class Window:
     fault: Fault
     until: float
     longest_s: float = 0.0
-    """The longest that a message took from its first sending into the log; those of people whose own connection was lost,
-    before they said it or after, are not counted: they waited for that."""
+    """The longest that a message took into the log from a sending that was under way in this window: from its first one, unless
+    that had failed before the fault, and its sender kept the advised distance.  Those of people whose own connection was
+    lost, before they said it or after, are not counted: they waited for that."""
     longest_room: str = ""
     disconnected: int = 0
     failed: int = 0
@@ -201,6 +203,8 @@ def _windows(lines: Sequence[AnyLine], ended: float, found: Findings) -> list[Wi
     away: dict[str, list[list[float]]] = defaultdict(list)
     """Of each person, from when to when they had no connection, in order."""
     said: dict[str, Said] = {}
+    sendings: dict[str, list[list[float]]] = defaultdict(list)
+    """Of each message, from when to when it was on its way, in order."""
     for line in lines:
         place = bisect_right(begins, line.t) - 1
         match line:
@@ -210,12 +214,18 @@ def _windows(lines: Sequence[AnyLine], ended: float, found: Findings) -> list[Wi
                     windows[place].disconnected += 1
             case Connected() if away[line.who]:
                 away[line.who][-1][1] = min(away[line.who][-1][1], line.t)
-            case Failed() if place >= 0:
-                windows[place].failed += 1
+            case Failed():
+                for sending in sendings[line.id][-1:]:
+                    sending[1] = line.t
+                if place >= 0:
+                    windows[place].failed += 1
             case Stale(stale=True) if place >= 0:
                 windows[place].stale += 1
             case Said():
                 said[line.id] = line
+                sendings[line.id] = [[line.t, math.inf]]
+            case Again():
+                sendings[line.id].append([line.t, math.inf])
     for line in lines:
         if not isinstance(line, Acked):
             continue
@@ -224,11 +234,12 @@ def _windows(lines: Sequence[AnyLine], ended: float, found: Findings) -> list[Wi
         found.took_s.append(took_s)
         if any(lost <= line.t and began.t <= back for lost, back in away[line.who]):
             continue
-        # All faults that happened while it waited, and the one before, as far as it can be why: until the next one.
-        first, last = max(0, bisect_right(begins, began.t) - 1), bisect_right(begins, line.t)
-        for window in windows[first:last]:
-            waited_s = min(line.t, window.until) - began.t
-            if waited_s > window.longest_s:
-                window.longest_s, window.longest_room = waited_s, line.room
+        # All faults that happened while it was on its way, and the one before, as far as it can be why: until the next one.
+        for sent, ended_at in sendings[line.id]:
+            first, last = max(0, bisect_right(begins, sent) - 1), bisect_right(begins, min(ended_at, line.t))
+            for window in windows[first:last]:
+                waited_s = min(line.t, window.until) - sent
+                if waited_s > window.longest_s:
+                    window.longest_s, window.longest_room = waited_s, line.room
     found.violations += [f"{waiting.who}: {message_id} never came to an end" for message_id, waiting in said.items()]
     return windows

@@ -7,6 +7,7 @@ import pytest
 from broker.record import CHAIN_START, Entry, chain_after, digest_of
 from tests.chaos.chronicle import (
     Acked,
+    Again,
     AnyLine,
     Attached,
     Connected,
@@ -126,6 +127,27 @@ def test_who_lost_their_own_connection_waited_for_that_and_not_for_the_shard() -
     found = found_in(lines)
     assert found.longest("kill_shard") == pytest.approx(0.1)
     assert found.disconnected("kill_shard") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "failed", "before_s", "move_s"),
+    [(2.4, 2.5, 0.4, 0.1), (2.4, 3.1, 0.4, 1.7), (3.1, 3.2, 0.0, 1.0)],
+    ids=["refused before the move", "refused in the move, said before", "said and refused in the move"],
+)
+def test_a_wait_counts_for_the_faults_its_sendings_were_under_way_in(
+    said: float, failed: float, before_s: float, move_s: float
+) -> None:
+    said_and_acked = [line for line in clean() if isinstance(line, Said | Acked) and line.id == "m2"]
+    lines = [line for line in clean() if not isinstance(line, Fault) and line not in said_and_acked]
+    lines += [
+        Fault(1.5, 1.6, "kill_store", "", 1.6), Fault(2.8, 4.5, "move_slots", "", 4.5),
+        Said(said, "bob", ROOM, "m2"), Failed(failed, "bob", ROOM, "m2", "unavailable", False),
+        Again(4.0, "bob", ROOM, "m2"), Acked(4.1, "bob", ROOM, "m2", "e", 2, False),
+    ]  # fmt: skip
+    found = found_in(sorted(lines, key=lambda line: line.t))
+    assert found.violations == []
+    assert found.longest("kill_store") == pytest.approx(before_s)
+    assert found.longest("move_slots") == pytest.approx(move_s)
 
 
 @pytest.mark.parametrize(("back_at", "longest_s"), [(3.9, 0.1), (2.2, 1.6)], ids=["while away", "when back"])
