@@ -14,6 +14,7 @@ from typing import Final
 
 from redis.crc import key_slot
 
+from runtime.closing import closed_on_error
 from runtime.redis_connection import (
     VERSION_MIN,
     Argument,
@@ -199,7 +200,7 @@ class RedisClient:
     def _connect(self, address: Address | None) -> RedisConnection:
         """A connection to a server that is new enough and a primary."""
         made = RedisConnection(self.place, address, self._settings)
-        try:
+        with closed_on_error(made):
             facts = facts_of(made, "server", "replication")
             version = facts.get("redis_version", "?")
             if not is_new_enough(version):
@@ -210,9 +211,6 @@ class RedisClient:
             if self._scripts:
                 # What is refused here (LOADING) is refused again, and told, when a script is run.
                 made.exchange([("SCRIPT", "LOAD", script.text) for script in self._scripts])
-        except BaseException:
-            made.close()
-            raise
         return made
 
     def _find_primary(self) -> Address:

@@ -34,6 +34,7 @@ from broker.journal.backup_format import (
 from broker.journal.fill import Progress, fill
 from broker.journal.protocol import IdRow, Row
 from broker.record import Entry
+from runtime.closing import closed_on_error
 from wire.names import RoomName, parse_room
 
 
@@ -88,14 +89,11 @@ class BackupSource:
             self._file = path.open("rb")
         except OSError as error:
             raise BackupRefused(f"backup {path}: cannot be read: {error.strerror}") from error
-        try:
+        with closed_on_error(self._file):
             self._check_first_line()
             opening = self.next_record()
             if not isinstance(opening, Opening):
                 raise self.refusal("it does not begin as a backup does")
-        except BaseException:
-            self._file.close()
-            raise
         self.opening = opening
 
     @property

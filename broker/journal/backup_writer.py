@@ -25,6 +25,7 @@ from broker.journal.backup_format import (
     flat,
     frame_of,
 )
+from broker.journal.directory_sync import sync_directory
 from broker.journal.fill import Progress, Tally, fill
 from broker.journal.protocol import Unavailable
 from wire.names import RoomName
@@ -56,7 +57,7 @@ def write_backup(path: Path, source: Source, *, now_ms: int, program: str, on_pr
                 os.fsync(file.fileno())
         with _telling(path):
             os.link(draft, path)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     finally:
         draft.unlink(missing_ok=True)
     return tally
@@ -111,12 +112,3 @@ def _telling(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise Unavailable(f"backup {path}: cannot be written: {error.strerror}; nothing is left of it") from error
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the file's name outlive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,6 +22,7 @@ from broker.journal.redis_rooms import load_room, read_entries, read_rows
 from broker.journal.redis_scripts import CLAIM, COMMIT, COMMIT_TABLES, RAISE_MAP
 from broker.journal.redis_store import FORMAT_VERSION, ServerFacts, examine, open_store, refuse_unfit
 from broker.record import Entry
+from runtime.closing import closed_on_error
 from runtime.redis_client import RedisClient
 from runtime.redis_connection import RedisAway, ReplyError, code_of
 from runtime.schema import RedisSettings
@@ -58,14 +59,10 @@ class RedisJournal:
         self._replicas = wait_replicas
         self._deadline_s = deadline_s
         self._slot_of = slot_of
-        try:
-            with self._answering("opening the journal"):
-                self.facts: Sequence[ServerFacts] = examine(self._lane)
-                refuse_unfit(self.facts)
-                self._store_id = self._open(new_store_id)
-        except BaseException:
-            self._lane.close()
-            raise
+        with closed_on_error(self._lane), self._answering("opening the journal"):
+            self.facts: Sequence[ServerFacts] = examine(self._lane)
+            refuse_unfit(self.facts)
+            self._store_id = self._open(new_store_id)
 
     def _open(self, new_store_id: str) -> str:
         try:

@@ -30,6 +30,7 @@ from broker.journal.redis_keys import Keys, parse_head, parse_snapshot, row_name
 from broker.journal.redis_rooms import ids_newest_first, read_entries, rows_after
 from broker.journal.redis_store import examine, look_at_store
 from broker.record import CHAIN_BYTES, Entry, Head
+from runtime.closing import closed_on_error
 from runtime.redis_client import RedisClient, Script
 from runtime.redis_connection import RedisAway, Reply, ReplyError
 from runtime.schema import RedisSettings
@@ -107,15 +108,11 @@ class RedisSource:
         """Raises `JournalCorrupt` also when there is no journal of this cluster."""
         self._client = RedisClient(settings)
         self._keys = Keys(cluster)
-        try:
-            with answering(self._client, "opening the journal"):
-                examine(self._client)
-                if look_at_store(self._client, self._keys) is None:
-                    raise JournalCorrupt(f"Redis {self._client.place}: there is no journal of a cluster {cluster}")
-                self._store_id: str = self._client.call(self._keys.journal, "HGET", self._keys.journal, "store_id").decode()
-        except BaseException:
-            self._client.close()
-            raise
+        with closed_on_error(self._client), answering(self._client, "opening the journal"):
+            examine(self._client)
+            if look_at_store(self._client, self._keys) is None:
+                raise JournalCorrupt(f"Redis {self._client.place}: there is no journal of a cluster {cluster}")
+            self._store_id: str = self._client.call(self._keys.journal, "HGET", self._keys.journal, "store_id").decode()
 
     @property
     def store_id(self) -> str:

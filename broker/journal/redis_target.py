@@ -19,6 +19,7 @@ from broker.journal.redis_keys import Keys, head_name, row_name, snapshot_value
 from broker.journal.redis_scripts import CLAIM, RAISE_MAP
 from broker.journal.redis_store import FORMAT_VERSION, examine, mark_of, open_store, refuse_unfit
 from broker.record import Entry
+from runtime.closing import closed_on_error
 from runtime.redis_client import RedisClient, Script
 from runtime.redis_connection import Argument, ReplyError
 from runtime.schema import RedisSettings
@@ -73,14 +74,10 @@ class RedisTarget:
         self._keys = Keys(cluster)
         self._replicas = wait_replicas
         self.name = f"the journal {self._keys.journal} in Redis {self._client.place}"
-        try:
-            with answering(self._client, "opening the journal"):
-                refuse_unfit(examine(self._client))
-                if self.unfinished() is None:
-                    open_store(self._client, self._keys, new_store_id)
-        except BaseException:
-            self._client.close()
-            raise
+        with closed_on_error(self._client), answering(self._client, "opening the journal"):
+            refuse_unfit(examine(self._client))
+            if self.unfinished() is None:
+                open_store(self._client, self._keys, new_store_id)
 
     def unfinished(self) -> Unfinished | None:
         with answering(self._client, "its mark"):

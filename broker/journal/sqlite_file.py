@@ -19,7 +19,9 @@ from urllib.parse import quote
 import msgspec
 
 from broker.journal.archive import Unfinished, unfinished_refusal
+from broker.journal.directory_sync import sync_directory
 from broker.journal.protocol import JournalCorrupt, Unavailable
+from runtime.closing import closed_on_error
 
 Synchronous = Literal["full", "normal"]
 
@@ -131,13 +133,10 @@ def open_file(
         if size < _FILE_BYTES_MIN:  # SQLite would take it for an empty database, and begin a new one in it
             raise JournalCorrupt(f"journal {path}: {size} bytes are too few for a journal; put back a backup, or remove the file")
         connection = connect(path, synchronous, busy_timeout_s)
-        try:
+        with closed_on_error(connection):
             _verify(connection, path, to_fill)
             if not to_read:
                 _upgrade(connection)
-        except BaseException:
-            connection.close()
-            raise
         return connection
     except OSError as error:
         sentence = f"journal {path}: cannot be made or opened: {error.strerror}"
@@ -157,11 +156,8 @@ def connect(path: Path, synchronous: Synchronous, busy_timeout_s: float) -> sqli
         f"file:{quote(str(path.absolute()))}?mode=rw", uri=True,
         isolation_level=None, check_same_thread=False, timeout=busy_timeout_s,
     )
-    try:
+    with closed_on_error(connection):
         _configure(connection, synchronous)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
@@ -196,19 +192,10 @@ def _create(path: Path, store_id: str) -> None:
             os.link(draft, path)
         except FileExistsError:
             return
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     finally:
         for suffix in ("", "-wal", "-shm"):
             draft.with_name(draft.name + suffix).unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new name in `directory` outlive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _verify(connection: sqlite3.Connection, path: Path, to_fill: bool) -> None:
