@@ -237,7 +237,7 @@ class ClusterBench:
                 sides.speak(PAUSE_RATE * PAUSE_ROOMS, 1.0)
                 killed = sides.speak(PAUSE_RATE * PAUSE_ROOMS, 6.0, meanwhile=lambda: rig.fleet.kill("shard-2"))
                 rig.fleet.start("shard-2")
-                time.sleep(4.0)
+                rig.wait_owning("shard-2")
                 slots = [str(slot_of(RoomName(room))) for room in sides.rooms[:ROOMS_MOVED]]
                 failures: list[str] = []
 

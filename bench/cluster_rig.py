@@ -1,10 +1,12 @@
 """A cluster under measurement: Redis, shards, gateways, each a process, with the settings that a bench needs."""
 
+import json
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from tests.support.fleet import HOST, Fleet, free_ports
+from tests.support.fleet import HOST, Fleet, NodeFailed, free_ports
 from tests.support.redis_server import RedisServer
 
 # Durable against the end of a process, and against a power cut but for a second: what docs/settings.md recommends.
@@ -64,3 +66,16 @@ class ClusterRig:
     def attaches(self) -> float:
         """How many feeds all shards together have opened."""
         return sum(self.fleet.counter(name, "parvis_broker_attaches_total") for name in self.shards)
+
+    def wait_owning(self, shard: str, deadline_s: float = 30.0) -> None:
+        """Until a shard that came back has been given slots again and says that it serves them; raises `NodeFailed`."""
+        deadline = time.monotonic() + deadline_s
+        while True:
+            status = self.fleet.parvis("cluster", "status", "--json")
+            if status.returncode != 0:
+                raise NodeFailed(f"parvis cluster status ended with {status.returncode}: {status.stderr}")
+            owned = {each["id"]: each["slots_owned"] for each in json.loads(status.stdout)["shards"]}
+            if owned.get(shard):
+                return
+            if time.monotonic() > deadline:
+                raise NodeFailed(f"{shard} owned nothing after {deadline_s:.0f} s: {owned}")

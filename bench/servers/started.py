@@ -6,22 +6,19 @@ few connections speak for a crowd, and the window that the run asks for.
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from bench.child import ROOT
+from tests.support.fleet import HOST, free_ports, get, is_ready
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
-HOST = "127.0.0.1"
 
 
 class NotStarted(Exception):
@@ -48,7 +45,7 @@ class Started:
 
     def metrics(self) -> str:
         """The text of all its /metrics."""
-        return "\n".join(_get(f"http://{HOST}:{port}/metrics") for port in self.admin_ports)
+        return "\n".join(get(f"http://{HOST}:{port}/metrics") for port in self.admin_ports)
 
     def stop(self) -> None:
         """End it as an operator does; kill what does not leave."""
@@ -99,7 +96,7 @@ def start_parvis(data_dir: Path, *, separate: bool, window_passes_per_s: float) 
             started.processes.append(process)
     deadline = time.monotonic() + START_TIMEOUT_S
     try:
-        while not all(_is_ready(port) for port in admin_ports):
+        while not all(is_ready(port) for port in admin_ports):
             started.pids()
             if time.monotonic() > deadline:
                 raise NotStarted(f"{name} was not ready after {START_TIMEOUT_S:.0f} s")
@@ -134,26 +131,3 @@ port = {api_port}
 [journal]
 synchronous = "full"
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now; all are held open until the last is found, so that they differ."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        _get(f"http://{HOST}:{port}/readyz")
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-    return True
-
-
-def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        text: str = answer.read().decode()
-    return text

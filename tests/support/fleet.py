@@ -30,6 +30,8 @@ HOST: Final = "127.0.0.1"
 # Generous: the machine may be busy with others, and a shard waits for its directory and its store.
 READY_DEADLINE_S: Final = 40.0
 END_DEADLINE_S: Final = 30.0
+# Of a node's own admin port, asked on a machine that a bench or a chaos run keeps busy.
+HTTP_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.02
 
 Role = Literal["broker", "gateway"]
@@ -242,7 +244,7 @@ def is_ready(admin_port: int) -> bool:
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=2) as answer:
+    with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as answer:
         text: str = answer.read().decode()
     return text
 
