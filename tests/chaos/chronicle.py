@@ -44,26 +44,23 @@ class Placed(Line, tag="placed", frozen=True):
     why: str
 
 
-class Said(Line, tag="said", frozen=True):
+class OfMessage(Line, frozen=True):
+    """Base: whose message, where, and its id."""
+
+    who: str
+    room: str
+    id: str
+
+
+class Said(OfMessage, tag="said", frozen=True):
     """A client first sent a message."""
 
-    who: str
-    room: str
-    id: str
 
-
-class Again(Line, tag="again", frozen=True):
+class Again(OfMessage, tag="again", frozen=True):
     """A message that failed for now is sent once more, under its id."""
 
-    who: str
-    room: str
-    id: str
 
-
-class Acked(Line, tag="acked", frozen=True):
-    who: str
-    room: str
-    id: str
+class Acked(OfMessage, tag="acked", frozen=True):
     epoch: str
     offset: int
     duplicate: bool
@@ -80,12 +77,9 @@ class Removed(Line, tag="removed", frozen=True):
     removal: int
 
 
-class Failed(Line, tag="failed", frozen=True):
+class Failed(OfMessage, tag="failed", frozen=True):
     """A sending was refused, or its outcome is ``unknown``; it is sent again unless `is_final`."""
 
-    who: str
-    room: str
-    id: str
     code: str
     is_final: bool
 
@@ -121,8 +115,8 @@ class Stale(Line, tag="stale", frozen=True):
 # --- taps -------------------------------------------------------------------------------------
 
 
-class Attached(Line, tag="attached", frozen=True):
-    """A shard opened a feed of a room for a gateway."""
+class OfShard(Line, frozen=True):
+    """Base: which shard told which gateway of a room, under which term, up to where."""
 
     shard: str
     gateway: str
@@ -131,19 +125,16 @@ class Attached(Line, tag="attached", frozen=True):
     epoch: str
     offset: int
     chain: str
+
+
+class Attached(OfShard, tag="attached", frozen=True):
+    """A shard opened a feed of a room for a gateway."""
+
     resumed: bool
 
 
-class Sent(Line, tag="sent", frozen=True):
+class Sent(OfShard, tag="sent", frozen=True):
     """A shard sent events of a room: `chain` is the first 8 bytes of the record's chain at `offset`, in hex."""
-
-    shard: str
-    gateway: str
-    room: str
-    term: int
-    epoch: str
-    offset: int
-    chain: str
 
 
 # --- faults ------------------------------------------------------------------------------------
