@@ -37,7 +37,7 @@ pack_body: Final = msgspec.msgpack.Encoder().encode
 """A body as an entry holds it."""
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
+class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One event as the journal keeps it.
 
     `kind` is ``message``, ``edit``, ``delete`` or ``epoch``; `at` is milliseconds since 1970.

@@ -25,7 +25,7 @@ from wire.node_messages import NodeFrame
 TAIL_ITEM_OVERHEAD_BYTES: Final = 322
 
 
-class TailItem(Struct):
+class TailItem(Struct, gc=False):
     """One published event.
 
     `chain` is the chain after it; b"" when it was loaded from the middle of a log.  `erasures`

@@ -6,6 +6,7 @@ decode is a bug or another version: `PeerError`, and the link ends.
 New fields go last and have a default: then version N reads N-1 and the reverse.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -28,7 +29,7 @@ class NodeMessage(Struct, array_like=True, frozen=True):
     """Base of all link messages."""
 
 
-class NodeFrame(Struct, array_like=True, frozen=True):
+class NodeFrame(Struct, array_like=True, frozen=True, gc=False):
     """One event on its way to gateways: `frame` is the msgpack payload that clients read, ready to send.
 
     `author_tag` is 32 bits of a hash of the author's id: enough to find a reader's own
@@ -41,8 +42,12 @@ class NodeFrame(Struct, array_like=True, frozen=True):
     frame: bytes
 
 
+@lru_cache(maxsize=4096)
 def author_tag(author: str) -> int:
-    """The 32 bits under which an author's events travel between shards and gateways."""
+    """The 32 bits under which an author's events travel between shards and gateways.
+
+    Remembered for the last 4096 authors: who speaks, speaks again, and a hash is a tenth of what a room takes to load.
+    """
     return int.from_bytes(blake2b(author.encode(), digest_size=4).digest(), "big")
 
 

@@ -3,9 +3,9 @@
 Shared by the engines, so that a journal can be copied from one to another row by row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -15,11 +15,13 @@ from broker.record import Entry
 # What msgspec raises on bytes that are no msgpack of ours.
 DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
+T = TypeVar("T")
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_entries = msgspec.msgpack.Decoder(list[Entry]).decode
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
-_decode_id = msgspec.msgpack.Decoder(tuple[str, str, int, int, bytes]).decode
-_decode_ids = msgspec.msgpack.Decoder(list[tuple[str, str, int, int, bytes]]).decode
+_decode_id = msgspec.msgpack.Decoder(IdRow).decode
+_decode_ids = msgspec.msgpack.Decoder(list[IdRow]).decode
 
 
 def encode_entries(entries: Sequence[Entry]) -> bytes:
@@ -34,12 +36,12 @@ def decode_entries(data: bytes) -> list[Entry]:
 
 def encode_ids(rows: Sequence[IdRow]) -> bytes:
     """The ids of one write; a row is an array of its five fields."""
-    return _encode([(row.author, row.id, row.offset, row.at, row.body_hash) for row in rows])
+    return _encode(rows)
 
 
 def decode_ids(data: bytes) -> list[IdRow]:
     """What `encode_ids` was given; raises one of `DECODE_ERRORS`."""
-    return [IdRow(*fields) for fields in _decode_ids(data)]
+    return _decode_ids(data)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -54,12 +56,12 @@ def decode_entry(data: bytes) -> Entry:
 
 def encode_id(row: IdRow) -> bytes:
     """One id by itself."""
-    return _encode((row.author, row.id, row.offset, row.at, row.body_hash))
+    return _encode(row)
 
 
 def decode_id(data: bytes) -> IdRow:
     """What `encode_id` was given; raises one of `DECODE_ERRORS`."""
-    return IdRow(*_decode_id(data))
+    return _decode_id(data)
 
 
 def erased(entries: Sequence[Entry], erasures: Sequence[Erasure]) -> Sequence[Entry]:
@@ -76,12 +78,15 @@ def stored_bytes(entry: Entry) -> int:
     return len(_encode(entry))
 
 
-def bounded_tail(newest_first: Iterable[Entry], events_max: int, bytes_max: int) -> list[Entry]:
-    """The newest entries that fit both bounds, oldest first; it stops reading at the first that does not fit."""
-    tail: list[Entry] = []
+def bounded_tail(newest_first: Iterable[T], events_max: int, bytes_max: int, size_of: Callable[[T], int]) -> list[T]:
+    """The newest entries that fit both bounds, oldest first; it stops reading at the first that does not fit.
+
+    They are entries (`stored_bytes`), or still as they are stored (`len`).
+    """
+    tail: list[T] = []
     room = bytes_max
     for entry in newest_first:
-        room -= stored_bytes(entry)
+        room -= size_of(entry)
         if room < 0 or len(tail) == events_max:
             break
         tail.append(entry)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from broker.journal.archive import BEGINNING, Anchor, Unfinished, unfinished_refusal
-from broker.journal.codec import bounded_tail, live_ids
+from broker.journal.codec import bounded_tail, live_ids, stored_bytes
 from broker.journal.protocol import CommitOutcome, IdRow, LoadedRoom, Row, Snapshot, StaleMap, Write
 from broker.journal.verdict import COMMITTED, check_shape, outcome_of
 from broker.record import Entry, Head, chain_after
@@ -142,7 +142,7 @@ class MemoryJournal:
             log = kept.logs[kept.head.epoch]
             return LoadedRoom(
                 head=kept.head,
-                tail=bounded_tail(reversed(log.entries), tail_events, tail_bytes),
+                tail=bounded_tail(reversed(log.entries), tail_events, tail_bytes, stored_bytes),
                 ids=live_ids(reversed(kept.ids), ids_since_ms, ids_min),
                 first_offset=log.first_kept,
                 rows_seq=kept.rows_seq,

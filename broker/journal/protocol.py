@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from broker.record import Entry, Head
 from wire.names import Epoch, RoomName, Slot, TableName, Term
 
@@ -30,9 +32,11 @@ class JournalCorrupt(Exception):
     """The store is not a journal of ours, is damaged, newer than this program, or cannot be written.  Start nothing on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdRow:
+class IdRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
     """A message id that was used: keyed (author, id); kept `MESSAGE_ID_WINDOW_S`, and at least the last 1,000 of a room.
+
+    A Struct that the collector does not look at (it holds no references back), since a room that is loaded brings a thousand
+    and more of them.
 
     `body_hash` is 8 bytes of blake2b over kind, target and text, without salt, so that the same id
     with another body is found even after the body was erased.

@@ -35,7 +35,7 @@ def load_room(
     assert head is not None, "a room that is there has a head"
     return LoadedRoom(
         head=head,
-        tail=bounded_tail(decoded(tail), tail_events, tail_bytes),
+        tail=[decode_entry(entry) for entry in bounded_tail(present(tail), tail_events, tail_bytes, len)],
         ids=live_ids(_newest_first(client, ids_key, ids, ids_count), ids_since_ms, ids_min),
         first_offset=int(first),
         rows_seq=int(rows_seq),
@@ -64,12 +64,17 @@ def rows_after(client: RedisClient, key: str, after: bytes, before: bytes, limit
     return [parse_row(member) for member in client.call(key, "ZRANGEBYLEX", key, after, before, "LIMIT", 0, limit)]
 
 
-def decoded(entries: Sequence[Reply]) -> Iterator[Entry]:
-    """Entries of a range that is kept; raises ValueError when one is gone all the same."""
+def present(entries: Sequence[Reply]) -> Iterator[bytes]:
+    """Entries of a range that is kept, as they are stored; raises ValueError when one is gone all the same."""
     for entry in entries:
         if entry is None:
             raise ValueError("an entry that is kept is not there")
-        yield decode_entry(entry)
+        yield entry
+
+
+def decoded(entries: Sequence[Reply]) -> Iterator[Entry]:
+    """The same, decoded."""
+    return map(decode_entry, present(entries))
 
 
 def ids_newest_first(client: RedisClient, key: str) -> Iterator[IdRow]:

@@ -14,6 +14,7 @@ from broker.journal.codec import (
     decode_entries,
     decode_ids,
     live_ids,
+    stored_bytes,
 )
 from broker.journal.protocol import IdRow, LoadedRoom, Snapshot
 from broker.record import Entry, Head
@@ -61,7 +62,7 @@ def load_room(
     entries = _entries(connection, epoch_no, first, last, 2 * tail_bytes)
     return LoadedRoom(
         head=Head(epoch, last, chain, at),
-        tail=bounded_tail(reversed(entries), tail_events, tail_bytes),
+        tail=bounded_tail(reversed(entries), tail_events, tail_bytes, stored_bytes),
         ids=live_ids((row for _, _, row in ids_newest_first(connection, room)), ids_since_ms, ids_min),
         first_offset=kept_from,
         rows_seq=rows_seq,

@@ -8,8 +8,10 @@ from broker.journal.codec import (
     DECODE_ERRORS,
     bounded_tail,
     decode_entries,
+    decode_entry,
     decode_ids,
     encode_entries,
+    encode_entry,
     encode_ids,
     live_ids,
     stored_bytes,
@@ -57,7 +59,9 @@ def test_any_bytes_are_entries_or_a_known_error(data: bytes) -> None:
 
 @given(ENTRIES, st.integers(0, 25), st.integers(0, 4000))
 def test_a_tail_is_the_longest_end_that_fits_both_bounds(entries: list[Entry], events: int, size: int) -> None:
-    tail = bounded_tail(reversed(entries), events, size)
+    tail = bounded_tail(reversed(entries), events, size, stored_bytes)
+    packed = bounded_tail(map(encode_entry, reversed(entries)), events, size, len)
+    assert [decode_entry(each) for each in packed] == tail
     assert tail == entries[len(entries) - len(tail):]
     assert len(tail) <= events
     assert sum(map(stored_bytes, tail)) <= size

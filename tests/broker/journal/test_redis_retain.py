@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
+
 from broker.journal.codec import decode_id
 from broker.journal.protocol import CommitVerdict
 from broker.journal.redis import RedisJournal
@@ -72,7 +74,8 @@ def test_an_id_that_was_used_twice_counts_once_among_the_newest(server: RedisSer
     journal = open_redis(server.settings)
     writer = long_room(journal, 500)
     last, again = decode_id(server.ask("LINDEX", IDS, -1)), writer.write("x")
-    journal.commit([replace(again, ids=[replace(again.ids[0], id=last.id)])])
+    used_again = msgspec.structs.replace(again.ids[0], id=last.id)
+    journal.commit([replace(again, ids=[used_again])])
     # Three rows hold the two newest ids.
     journal.retain(writer.room, 0, START_MS + 9999, 2)
     assert server.ask("LLEN", IDS) == 3
