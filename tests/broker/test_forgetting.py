@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from broker.journal.protocol import Unavailable
@@ -193,6 +193,9 @@ plays = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(plays, st.booleans(), st.integers(0, 1000))
+@example(
+    [("say", 2), ("restart", None), ("forget", 2), ("restart", None), ("say", 2), ("forget", 1), ("restart", None)], True, 0
+)
 def test_readers_see_one_log_or_are_told_and_only_a_dead_shard_loses_what_it_acknowledged(
     play: list[tuple[str, object]], may_die: bool, seed: int
 ) -> None:

@@ -135,9 +135,13 @@ class Town:
         self.commit()
 
     def restart(self) -> None:
-        """The shard is killed; the gateway finds its successor, and asks for its room when it is told to."""
-        self.driver = ShardDriver(self.journal, seed=self.driver.now_ms)
-        self.driver.now_ms += 1000
+        """The shard is killed; the gateway finds its successor, and asks for its room when it is told to.
+
+        Each successor draws other epoch names than those before it, as from a real source of random bytes.
+        """
+        killed_ms = self.driver.now_ms
+        self.driver = ShardDriver(self.journal, seed=killed_ms)
+        self.driver.now_ms = killed_ms + 1000
         self.gateway.driver = self.driver
         self.driver.open_link(self.gateway.link)
 
