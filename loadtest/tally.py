@@ -1,0 +1,78 @@
+"""What one worker has measured since it last told: rows of latencies and failures, and plain counts.  Pure.
+
+Everything in a worker writes here, and once a second `take` hands it to the master as part
+of a `Beat` (`loadtest/messages.py`): so a figure is counted in one place, and travels once.
+
+Rows are locust's: a type and a name.  Ours are of type ``WS``:
+    connect   from the dial to the welcome, with all rooms joined
+    publish   from the intended moment to the acknowledgement
+    deliver   from the intended moment to each reader, `deliver (small|medium|large)` by the room's size
+    resume    from the loss of a connection to the welcome of the next
+A scenario adds its own.
+"""
+
+from collections import Counter
+from typing import Final
+
+from loadtest.latency import Latencies
+from loadtest.messages import Finding, Row
+
+WS: Final = "WS"
+# Distinct texts of errors kept in a row: what is beyond them is counted under one.
+ERRORS_PER_ROW_MAX: Final = 50
+OTHER_ERRORS: Final = "other errors"
+# Findings that a worker tells of in words; all are counted.
+FINDINGS_TOLD_MAX: Final = 100
+
+
+class RowTally:
+    """One row since the last `take`."""
+
+    __slots__ = ("bytes", "errors", "failures", "latencies")
+
+    def __init__(self) -> None:
+        self.latencies = Latencies()
+        self.errors: Counter[str] = Counter()
+        self.failures = 0
+        self.bytes = 0
+
+    def fail(self, error: str) -> None:
+        """Count one that went wrong; `error` is one short plain sentence without ids."""
+        self.failures += 1
+        self.errors[error if error in self.errors or len(self.errors) < ERRORS_PER_ROW_MAX else OTHER_ERRORS] += 1
+
+    def told(self, kind: str, name: str) -> Row:
+        took = self.latencies
+        return Row(kind, name, took.count, took.total_us, took.encode(), self.failures, dict(self.errors), self.bytes)
+
+
+class Tally:
+    """All rows, counts and findings of one worker."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], RowTally] = {}
+        self._findings: list[Finding] = []
+        self._findings_told = 0
+        self.counts: Counter[str] = Counter()
+        """Since the last `take`, by the names of `loadtest.messages.COUNTS`."""
+
+    def row(self, name: str, kind: str = WS) -> RowTally:
+        """The row, made when it is first asked for; ask again after each `take`."""
+        row = self._rows.get((kind, name))
+        if row is None:
+            row = self._rows[kind, name] = RowTally()
+        return row
+
+    def found(self, finding: Finding) -> None:
+        """Something that must not happen, by name; also counted under its kind."""
+        self.counts[finding.kind] += finding.count
+        if self._findings_told < FINDINGS_TOLD_MAX:
+            self._findings_told += 1
+            self._findings.append(finding)
+
+    def take(self) -> tuple[list[Row], dict[str, int], list[Finding]]:
+        """Everything since the last call; what follows is counted anew."""
+        rows = [row.told(kind, name) for (kind, name), row in self._rows.items()]
+        counts, findings = dict(self.counts), self._findings
+        self._rows, self.counts, self._findings = {}, Counter(), []
+        return rows, counts, findings

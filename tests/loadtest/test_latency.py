@@ -1,0 +1,50 @@
+"""Histograms that can be added up."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.latency import LATENCY_US_MAX, Latencies, merged
+
+samples = st.lists(st.integers(1, LATENCY_US_MAX), max_size=50)
+
+
+def _of(values: list[int]) -> Latencies:
+    latencies = Latencies()
+    for value in values:
+        latencies.record(value)
+    return latencies
+
+
+@given(st.lists(samples, max_size=4))
+def test_parts_added_up_give_the_percentiles_of_the_whole(parts: list[list[int]]) -> None:
+    whole = _of([value for part in parts for value in part])
+    added = merged(Latencies.decode(part.encode(), part.total_us) for part in map(_of, parts))
+    assert added.percentiles_us() == whole.percentiles_us()
+    assert (added.count, added.total_us, added.max_us) == (whole.count, whole.total_us, whole.max_us)
+
+
+@given(st.lists(st.integers(1, LATENCY_US_MAX), min_size=1, max_size=200), st.sampled_from([50.0, 90.0, 99.0, 100.0]))
+def test_a_percentile_is_at_most_a_thousandth_above_the_true_one(values: list[int], percent: float) -> None:
+    rank = max(1, -(-len(values) * percent // 100))
+    true = sorted(values)[int(rank) - 1]
+    assert true <= _of(values).percentile_us(percent) <= true * 1.001 + 1
+
+
+def test_a_batch_is_recorded_as_its_samples_are() -> None:
+    batch = Latencies()
+    batch.record_many({100: 3, 2000: 1})
+    assert batch.percentiles_us() == _of([100, 100, 100, 2000]).percentiles_us()
+    assert batch.mean_us == 575
+
+
+def test_what_lies_outside_counts_at_the_edge() -> None:
+    latencies = _of([-5, 0, LATENCY_US_MAX * 3])
+    assert latencies.min_us == 1
+    assert latencies.percentile_us(100) >= LATENCY_US_MAX
+    assert latencies.count == 3
+
+
+def test_nothing_recorded_is_all_zero() -> None:
+    empty = Latencies()
+    assert empty.percentiles_us([50, 100]) == [0, 0]
+    assert (empty.min_us, empty.max_us, empty.mean_us) == (0, 0, 0.0)

@@ -1,0 +1,54 @@
+"""What one worker has measured since it last told."""
+
+from loadtest.latency import Latencies
+from loadtest.messages import COUNTS, VIOLATIONS, Finding
+from loadtest.tally import ERRORS_PER_ROW_MAX, FINDINGS_TOLD_MAX, OTHER_ERRORS, Tally
+
+
+def _lost(offset: int, count: int = 1) -> Finding:
+    return Finding("lost", "town/square", offset, count, "auditor-1", "never came")
+
+
+def test_what_was_taken_is_not_told_again() -> None:
+    tally = Tally()
+    tally.row("deliver").latencies.record(1500)
+    tally.counts["deliveries"] += 1
+    tally.found(_lost(7))
+    (row,), counts, findings = tally.take()
+    assert (row.kind, row.name, row.count, row.total_us) == ("WS", "deliver", 1, 1500)
+    assert Latencies.decode(row.latencies, row.total_us).count == 1
+    assert counts == {"deliveries": 1, "lost": 1}
+    assert findings == [_lost(7)]
+    assert tally.take() == ([], {}, [])
+
+
+def test_rows_of_one_name_and_different_kinds_are_different_rows() -> None:
+    tally = Tally()
+    tally.row("page").fail("status 500")
+    tally.row("page", "HTTP").latencies.record(3)
+    rows, _, _ = tally.take()
+    assert {(row.kind, row.failures, row.count) for row in rows} == {("WS", 1, 0), ("HTTP", 0, 1)}
+
+
+def test_texts_of_errors_are_bounded_and_all_failures_counted() -> None:
+    tally = Tally()
+    for number in range(ERRORS_PER_ROW_MAX + 5):
+        tally.row("publish").fail(f"error {number}")
+    (row,), _, _ = tally.take()
+    assert row.failures == sum(row.errors.values()) == ERRORS_PER_ROW_MAX + 5
+    assert row.errors[OTHER_ERRORS] == 5
+
+
+def test_findings_told_in_words_are_bounded_and_all_are_counted() -> None:
+    tally = Tally()
+    for number in range(FINDINGS_TOLD_MAX + 20):
+        tally.found(_lost(number, count=2))
+    _, counts, findings = tally.take()
+    assert counts["lost"] == 2 * (FINDINGS_TOLD_MAX + 20)
+    assert len(findings) == FINDINGS_TOLD_MAX
+    tally.found(_lost(1))
+    assert tally.take()[2] == [], "the bound is of the run, not of a beat"
+
+
+def test_violations_are_counts() -> None:
+    assert set(VIOLATIONS) <= set(COUNTS)
