@@ -19,6 +19,7 @@ _WITHOUT_MIRROR: Final = {
     "client/effects.py": "types only",
     "client/updates.py": "types only",
     "gateway/feed_port.py": "a Protocol only",
+    "loadtest/steering.py": "types and a Protocol only",
     "parvis/finding.py": "types only",
     "parvis/__main__.py": "one call; tests/parvis/test_command.py starts it as a program",
     "runtime/transport.py": "a Protocol only; tests/support/transport_contract.py is its contract suite",
