@@ -43,6 +43,19 @@ class WorkerProbe(Struct, frozen=True):
     """`waiting`, `ready`, `running`, `ended` or `dead`."""
 
 
+class Mark(Struct, frozen=True):
+    """Something done to the system on purpose, to be drawn on the time line."""
+
+    at_s: float
+    """Since the start, when it was done."""
+    kind: str
+    """`fault`, or `failed` for one that could not be done."""
+    text: str
+    """As a person says it: ``kill shard: shard-1``."""
+    seconds: float = 0.0
+    """How long it lasted by plan; 0 for what happens at once."""
+
+
 class Moment(Struct, frozen=True):
     """One second of the run."""
 
@@ -62,6 +75,8 @@ class Moment(Struct, frozen=True):
     """Since the start."""
     server: list[ServerProbe]
     workers: list[WorkerProbe]
+    marks: list[Mark] = []
+    """What was done within this second."""
 
 
 class RowTotal(Struct, frozen=True):
@@ -138,3 +153,8 @@ class RunRecord(Struct, frozen=True):
     verdict: Verdict
     clock_error_ms: float
     """The greatest error of a worker's clock: latencies across machines are known to within it."""
+
+    @property
+    def marks(self) -> list[Mark]:
+        """All of them, in order."""
+        return [mark for moment in self.moments for mark in moment.marks]
