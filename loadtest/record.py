@@ -70,7 +70,7 @@ class Moment(Struct, frozen=True):
     counts_per_s: dict[str, float]
     """Every count of `loadtest.messages.COUNTS` that moved, as a rate."""
     latencies: dict[str, Percentiles]
-    """By row name: of this second alone."""
+    """By row name, of this second alone; `deliver` is the sum of its parts (`loadtest/totals.py`)."""
     violations: int
     """Since the start."""
     server: list[ServerProbe]

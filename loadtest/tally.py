@@ -8,7 +8,8 @@ Rows are locust's: a type and a name.  Ours are of type ``WS``:
     publish   from the intended moment to the acknowledgement
     deliver   from the intended moment to each reader, `deliver (small|medium|large)` by the room's size
     resume    from the loss of a connection to the welcome of the next
-A scenario adds its own.
+A scenario adds its own.  Whoever tells the parts of a row, ``deliver (large)``, leaves the
+whole of them to the master (`loadtest/totals.py`).
 """
 
 from collections import Counter
