@@ -13,8 +13,14 @@ one of another machine knows its own offset to it, with the error of knowing (`W
     master  Goal                         how many users of each class, now; as often as that changes
     worker  Beat                         once a second: everything measured since the last one
     master  Hit                          a fault on demand
-    master  Finish                       stop: users leave, audits are closed against the heads
+    master  Hush                         nothing is published any more
+    worker  Hushed                       its last acknowledgements are in the beat before it
+    master  Finish                       audits are closed against the heads, then all leave
     worker  Ended                        its last beat is before it
+    master  Quit                         the worker's process may end
+
+`Hush` comes before `Finish` because the heads of all rooms are known only when nobody, on any
+worker, has a message on its way.
 """
 
 from typing import Final
@@ -132,9 +138,11 @@ class Beat(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=True):
-    """First words of a worker.  `proof` is HMAC-SHA256 of the master's nonce under the shared secret, empty without one."""
+    """First words of a worker.  `proof` is what `loadtest/channel.py` makes of the nonces and the secret, empty without one."""
 
     version: int
+    parvis: str
+    """Version of the program: two of them may measure differently."""
     name: str
     host: str
     boot_id: str
@@ -145,6 +153,7 @@ class Hello(Struct, frozen=True, array_like=True, tag=True):
     """SHA-256 of the scenario's file, in hex: a worker loads its own copy, code never travels."""
     clients_max: int
     """How many sockets its limit of descriptors leaves."""
+    nonce: bytes
     proof: bytes
 
 
@@ -163,6 +172,10 @@ class Failed(Struct, frozen=True, array_like=True, tag=True):
 
     sentence: str
     code: int
+
+
+class Hushed(Struct, frozen=True, array_like=True, tag=True):
+    """No task runs any more and no message is on its way; readers and auditors are still there."""
 
 
 class Ended(Struct, frozen=True, array_like=True, tag=True):
@@ -190,6 +203,8 @@ class Welcome(Struct, frozen=True, array_like=True, tag=True):
     """From 0; no two workers of a run have the same."""
     offset_us: int
     error_us: int
+    proof: bytes = b""
+    """That the master knows the secret as well: a worker dials where it is told to, and not for anybody."""
 
 
 class Rejected(Struct, frozen=True, array_like=True, tag=True):
@@ -240,17 +255,22 @@ class Hit(Struct, frozen=True, array_like=True, tag=True):
     seconds: float
 
 
+class Hush(Struct, frozen=True, array_like=True, tag=True):
+    """Tasks end, those that still run after `stop_timeout_s` by cancellation; readers and auditors stay connected."""
+
+    stop_timeout_s: float
+
+
 class Finish(Struct, frozen=True, array_like=True, tag=True):
-    """Nothing is published any more.  Auditors must reach `heads` (room -> epoch, offset) within `settle_s`; then all leave."""
+    """Auditors must reach `heads` (room -> epoch, offset) within `settle_s`; then all leave, tasks that run at once."""
 
     heads: dict[str, tuple[str, int]]
     settle_s: float
-    stop_timeout_s: float
 
 
 class Quit(Struct, frozen=True, array_like=True, tag=True):
     """The worker's process may end."""
 
 
-WorkerMessage = Hello | Probed | Ready | Beat | Failed | Ended
-MasterMessage = Challenge | Probe | Welcome | Rejected | Prepare | Start | Goal | Hit | Finish | Quit
+WorkerMessage = Hello | Probed | Ready | Beat | Failed | Hushed | Ended
+MasterMessage = Challenge | Probe | Welcome | Rejected | Prepare | Start | Goal | Hit | Hush | Finish | Quit
