@@ -11,7 +11,8 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.base import RequestResponseEndpoint
 
-from api.page_headers import host_of, security_headers, websocket_urls
+from api.page_headers import security_headers, websocket_urls
+from runtime.http_headers import host_of
 
 _MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",

@@ -4,19 +4,9 @@ Both follow from the Host header of the request, since a person may reach the sa
 as 127.0.0.1, as localhost or by name.  Pure.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
-# A host name, an IPv4 address, or an IPv6 address in brackets; then a port, perhaps.  Strict,
-# because what matches is written into a header and into JSON.
-_HOST: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\Z")
-
-
-def host_of(header: str) -> str | None:
-    """The host in a Host header, without its port; None for anything that is none."""
-    found = _HOST.match(header)
-    return found.group(1) if found else None
+from runtime.http_headers import fence
 
 
 def websocket_urls(host: str, ports: Sequence[int], *, secure: bool) -> list[str]:
@@ -26,19 +16,5 @@ def websocket_urls(host: str, ports: Sequence[int], *, secure: bool) -> list[str
 
 
 def security_headers(urls: Sequence[str]) -> dict[str, str]:
-    """Scripts and styles from our own files only, sockets to our gateways only, never inside another page."""
-    origins = " ".join(url.removesuffix("/") for url in urls)
-    policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"connect-src 'self' {origins}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    )
-    return {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        # The files change with the program and have no version in their names.
-        "Cache-Control": "no-cache",
-    }
+    """The fence of our pages, with our gateways as the only sockets outside it."""
+    return fence(" ".join(["'self'", *(url.removesuffix("/") for url in urls)]))

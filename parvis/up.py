@@ -19,7 +19,6 @@ import psutil
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from api.server import listen
 from parvis import VERSION
 from parvis.banner import Started, banner
 from parvis.data_dir import DataDirLock, lock_data_dir, make_data_dir
@@ -32,6 +31,7 @@ from parvis.parts import Host
 from parvis.plan import Plan
 from parvis.process import make_host
 from parvis.valkey import socket_path
+from runtime.http_server import listen
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded

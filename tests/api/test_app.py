@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from api.app import load_assets
-from api.server import listen, run_api
+from api.server import run_api
+from runtime.http_server import listen
 from tests.support.http import fetch
 
 STATIC = Path(__file__).resolve().parents[2] / "api" / "static"

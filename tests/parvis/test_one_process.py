@@ -7,11 +7,11 @@ from random import Random
 import pytest
 import trio
 
-from api.server import listen
 from client.client import connect
 from parvis.errors import explain
 from parvis.one_process import run_in_one_process
 from parvis.parts import Host
+from runtime.http_server import listen
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.logs import make_logger
 from runtime.schema import GatewaySettings, LogSettings, Settings

@@ -9,7 +9,8 @@ from typing import Any
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
-from api.server import listen, run_api
+from api.server import run_api
+from runtime.http_server import listen
 
 Message = dict[str, Any]
 
