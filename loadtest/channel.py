@@ -64,7 +64,7 @@ class Channel(Generic[Said, Heard]):
         return True
 
     async def write(self) -> None:
-        """Send what is queued, as it comes, until cancelled; raises `OSError` or `trio.ClosedResourceError` as the stream does."""
+        """Send what is queued, as it comes, until cancelled; raises `OSError` or `trio.ClosedResourceError`."""
         while True:
             await self._filled.wait()
             batch = b"".join(self._waiting)

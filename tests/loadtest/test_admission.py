@@ -176,7 +176,7 @@ async def test_a_master_that_says_something_else_is_left() -> None:
 
 async def test_silence_has_an_end_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "ADMISSION_DEADLINE_S", 0.01)
-    async with _channels() as (master, worker):
+    async with _channels() as (master, _worker):
         with pytest.raises(TimeoutError, match="did not introduce itself"):
             await admit(master, TERMS, take_index=lambda _: 0, clock_us=lambda: 1, rng=Random(1))
     near, far = SocketNetwork().pair()
