@@ -234,6 +234,21 @@ class Start(Struct, frozen=True, array_like=True, tag=True):
     at_us: int
 
 
+class Stretch(Struct, frozen=True, array_like=True):
+    """An open-model plan from one moment on (`loadtest/arrivals.py`): slot i is due `(i - first) / per_s` after `first_us`."""
+
+    at_us: int
+    first: int
+    """The number of the first slot that is due at `at_us` or later."""
+    first_us: int
+    """Its moment."""
+    per_s: float
+    """Of all workers together."""
+    turn: int
+    of: int
+    """This worker serves the slots whose number leaves `turn` when divided by `of`."""
+
+
 class Goal(Struct, frozen=True, array_like=True, tag=True):
     """What this worker shall have, from now on."""
 
@@ -241,10 +256,8 @@ class Goal(Struct, frozen=True, array_like=True, tag=True):
     """Of each class, by name."""
     spawn_per_s: float
     """Users to start or stop a second, of this worker."""
-    arrivals_per_s: dict[str, float]
-    """Open-model slots a second of each class that has them, of this worker."""
-    share: tuple[int, int]
-    """(k, n): of a plan's slots this worker serves each n-th, from the k-th on, so that workers together follow one plan."""
+    arrivals: dict[str, Stretch]
+    """The plan of each class that has one; told some time before it holds."""
 
 
 class Hit(Struct, frozen=True, array_like=True, tag=True):

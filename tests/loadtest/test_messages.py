@@ -26,6 +26,7 @@ from loadtest.messages import (
     Rejected,
     Row,
     Start,
+    Stretch,
     Welcome,
     WorkerMessage,
 )  # fmt: skip
@@ -39,7 +40,7 @@ _OF_WORKERS = [
 ]  # fmt: skip
 _OF_MASTERS = [
     Challenge(1, b"n"), Probe(1), Welcome(0, -5, 1), Rejected("no"), Prepare("r", 1, ["ws://h"], [], [], [], 100.0, {}),
-    Start(5), Goal({"Citizen": 3}, 10.0, {"Speaker": 2.5}, (0, 2)), Hit("slow", 3, 1.0),
+    Start(5), Goal({"Citizen": 3}, 10.0, {"Speaker": Stretch(7, 1, 9, 20.0, 0, 2)}), Hit("slow", 3, 1.0),
     Hush(1.0), Finish({"a/b": ("e", 4)}, 5.0), Quit(),
 ]  # fmt: skip
 
