@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from parvis.errors import StartError
 from runtime.backoff import Backoff
 from runtime.lifecycle import ExitCode
+from runtime.process_list import ListedAs
 
 READY_WORD: Final = "ready"
 RESTART_BASE_S: Final = 0.5
@@ -47,6 +48,8 @@ class Child:
     drain_deadline_s: float
     log: FilteringBoundLogger
     rng: Random
+    listed_as: ListedAs | None = None
+    """Its place in the list of processes, where there is one."""
     port: int = 0
     admin_port: int = 0
     is_up: bool = False
@@ -80,18 +83,21 @@ class Child:
 
     async def _run_once(self, leave: trio.Event, task_status: trio.TaskStatus[int]) -> int:
         """From start to exit; the process never outlives this call."""
+        arguments = self.arguments(self.port)
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "parvis", *self.arguments(self.port)],
+            [sys.executable, "-m", "parvis", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
             pass_fds=tuple(self.inherited_fds),
         )
         try:
+            self._list(process.pid, arguments[0])
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._ask_to_leave, process, leave)
                 if await self._wait_ready(process):
                     self.is_up = True
+                    self._list(process.pid, arguments[0])
                     task_status.started(self.port)
                 self.last_exit_code = code = await process.wait()
                 nursery.cancel_scope.cancel()
@@ -99,11 +105,17 @@ class Child:
         finally:
             self.is_up = False
             process.kill()
+            if self.listed_as is not None:
+                self.listed_as.ended()
             with trio.CancelScope(shield=True):
                 await process.wait()
                 for pipe in (process.stdin, process.stdout):
                     if pipe is not None:
                         await pipe.aclose()
+
+    def _list(self, pid: int, word: str) -> None:
+        if self.listed_as is not None:
+            self.listed_as.began(pid, word, self.admin_port if self.is_up else 0)
 
     async def _wait_ready(self, process: trio.Process) -> bool:
         """Take its ports from its first line; False when it ended before it said so."""

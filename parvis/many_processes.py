@@ -21,13 +21,19 @@ from parvis.parts import Host, opened_journal
 from parvis.plan import Plan
 from parvis.process import start_admin
 from parvis.valkey import Valkey, socket_path, valkey_program
+from runtime.process_list import ListedAs, ProcessList
 from runtime.transport import Listener
 
 Announce = Callable[[Sequence[int], Listener], None]
 
 
-async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, lock: DataDirLock, announce: Announce) -> None:
-    """Serve until the host's lifecycle drains; `sock` is the page's.  Raises `StartError` when a process does not come up."""
+async def run_in_many_processes(
+    host: Host, plan: Plan, sock: socket.socket, lock: DataDirLock, processes: ProcessList, announce: Announce
+) -> None:
+    """Serve until the host's lifecycle drains; `sock` is the page's, and each process is put into the list.
+
+    Raises `StartError` when a process does not come up.
+    """
     settings = host.settings
     # Made before the processes that share them: who comes first is not left to chance.
     host.link_secrets()
@@ -35,11 +41,16 @@ async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, loc
     arguments = Arguments(settings, plan, await _next_map_version(host, plan))
     child = partial(Child, inherited_fds=(lock.fd,), log=host.log, rng=host.rng)
     shards = [
-        child(f"shard-{n}", partial(arguments.shard, n), drain_deadline_s=settings.broker.drain_deadline_s)
+        child(
+            f"shard-{n}",
+            partial(arguments.shard, n),
+            drain_deadline_s=settings.broker.drain_deadline_s,
+            listed_as=ListedAs(processes, "shard", f"shard-{n}"),
+        )
         for n in range(1, plan.shards + 1)
     ]
     gateways_leave, shards_leave = trio.Event(), trio.Event()
-    async with _own_valkey(host, plan, lock) as stores, trio.open_nursery() as nursery:
+    async with _own_valkey(host, plan, lock, processes) as stores, trio.open_nursery() as nursery:
         nursery.start_soon(_set_at_drain, host, gateways_leave)
         async with trio.open_nursery() as shard_nursery:
             await start_all(shard_nursery, shards, shards_leave)
@@ -49,6 +60,7 @@ async def run_in_many_processes(host: Host, plan: Plan, sock: socket.socket, loc
                     f"gateway-{n}",
                     partial(arguments.gateway, n, shard_ports=shard_ports),
                     drain_deadline_s=settings.gateway.drain_deadline_s,
+                    listed_as=ListedAs(processes, "gateway", f"gateway-{n}"),
                 )
                 for n in range(1, plan.gateways + 1)
             ]
@@ -75,12 +87,13 @@ async def _next_map_version(host: Host, plan: Plan) -> int:
 
 
 @asynccontextmanager
-async def _own_valkey(host: Host, plan: Plan, lock: DataDirLock) -> AsyncIterator[list[Valkey]]:
+async def _own_valkey(host: Host, plan: Plan, lock: DataDirLock, processes: ProcessList) -> AsyncIterator[list[Valkey]]:
     """The cluster's own Valkey, up before everything else and down after it; none where a Redis was named."""
     if not plan.has_own_valkey:
         yield []
         return
-    valkey = Valkey(valkey_program(), socket_path(host.data_dir), lock.fd, host.log, host.rng)
+    listed_as = ListedAs(processes, "store", "valkey")
+    valkey = Valkey(valkey_program(), socket_path(host.data_dir), lock.fd, host.log, host.rng, listed_as)
     leave = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(valkey.run, leave)

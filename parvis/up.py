@@ -33,6 +33,7 @@ from parvis.process import make_host
 from parvis.valkey import socket_path
 from runtime.http_server import listen
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
+from runtime.process_list import ListedAs, listed
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded
 from runtime.transport import Listener
@@ -113,11 +114,12 @@ async def _run(lifecycle: Lifecycle, *, loaded: Loaded, plan: Plan, lock: DataDi
     except OSError as error:
         raise StartError(error.strerror or str(error), ExitCode.UNAVAILABLE) from error
     host = make_host(_for_one_machine(loaded, sock.getsockname()[1]), lifecycle)
-    announce = partial(_announce, host, plan, sock.getsockname()[1])
-    if plan.is_many:
-        await run_in_many_processes(host, plan, sock, lock, announce)
-    else:
-        await run_in_one_process(host, sock, announce)
+    with listed(host.data_dir) as processes:
+        announce = partial(_announce, host, plan, sock.getsockname()[1], ListedAs(processes, "up", "up"))
+        if plan.is_many:
+            await run_in_many_processes(host, plan, sock, lock, processes, announce)
+        else:
+            await run_in_one_process(host, sock, announce)
 
 
 def _for_one_machine(loaded: Loaded, page_port: int) -> Settings:
@@ -142,9 +144,10 @@ def _own_addresses() -> list[str]:
     return [socket.gethostname().lower(), *plain]
 
 
-def _announce(host: Host, plan: Plan, page_port: int, gateway_ports: Sequence[int], admin: Listener) -> None:
-    """Everything listens: say so to balancers and to the person who started it, unless they have ended it meanwhile."""
+def _announce(host: Host, plan: Plan, page_port: int, listed_as: ListedAs, gateway_ports: Sequence[int], admin: Listener) -> None:
+    """Everything listens: say so to balancers, tools and the person who started it, unless they have ended it meanwhile."""
     host.lifecycle.started()
+    listed_as.began(os.getpid(), "up", admin.port)
     if host.lifecycle.is_draining:
         return
     settings = host.settings

@@ -24,6 +24,7 @@ from parvis.child import LEAVE_SLACK_S, RESTART_BASE_S, RESTART_CAP_S
 from parvis.errors import StartError
 from runtime.backoff import Backoff
 from runtime.lifecycle import ExitCode
+from runtime.process_list import ListedAs
 
 DIRECTORY_NAME: Final = "valkey"
 # A path of a unix socket has room for 107 bytes (unix(7)).
@@ -76,6 +77,8 @@ class Valkey:
     """Kept open by the server: the lock on the data directory ends with the last process that uses it."""
     log: FilteringBoundLogger
     rng: Random
+    listed_as: ListedAs | None = None
+    """Its place in the list of processes, where there is one."""
     is_up: bool = False
     name: str = "valkey"
 
@@ -104,6 +107,8 @@ class Valkey:
         exited = trio.Event()
         served = False
         try:
+            if self.listed_as is not None:
+                self.listed_as.began(process.pid, Path(self.program).name)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._wait_exit, process, exited)
                 nursery.start_soon(self._ask_to_leave, process, leave)
@@ -116,6 +121,8 @@ class Valkey:
                 nursery.cancel_scope.cancel()
         finally:
             self.is_up = False
+            if self.listed_as is not None:
+                self.listed_as.ended()
             if process.poll() is None:
                 # Cancelled: asked as politely as a signal can, for it has a second of writes in memory.
                 process.terminate()

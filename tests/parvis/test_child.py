@@ -14,6 +14,7 @@ from parvis.child import Child
 from parvis.errors import explain
 from runtime.lifecycle import ExitCode
 from runtime.logs import make_logger
+from runtime.process_list import ListedAs, is_running, listed, read_processes
 from runtime.schema import LogSettings
 
 
@@ -68,6 +69,22 @@ async def test_one_that_dies_is_started_again_on_the_same_port(program: Path, ch
                 await trio.sleep(0.01)
             assert child.port == 4000
             leave.set()
+
+
+async def test_it_is_listed_under_its_name_for_as_long_as_it_runs(program: Path, child: Child, tmp_path: Path) -> None:
+    program.write_text(SERVE + "\nif len(open('runs').read()) < 2: os._exit(7)\nsignal.pause()")
+    leave = trio.Event()
+    with trio.fail_after(30), listed(tmp_path) as processes:
+        child.listed_as = ListedAs(processes, "gateway", child.name)
+        async with trio.open_nursery() as inner:
+            await inner.start(child.run, leave)
+            while not (child.restarts == 1 and child.is_up):
+                await trio.sleep(0.01)
+            [entry] = read_processes(tmp_path)
+            assert (entry.role, entry.name, entry.word, entry.admin_port) == ("gateway", "gateway-1", "word", 5000)
+            assert is_running(entry)
+            leave.set()
+        assert read_processes(tmp_path) == []
 
 
 @pytest.mark.parametrize(("code", "told"), [(69, ExitCode.UNAVAILABLE), (65, ExitCode.DATA), (9, ExitCode.BUG)])

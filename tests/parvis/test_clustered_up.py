@@ -9,6 +9,7 @@ import psutil
 import trio
 
 from client.client import connect
+from runtime.process_list import read_processes, send_signal
 from tests.parvis.test_many_processes import ROOMS, children, is_ready, until
 from tests.support.parvis_program import parvis_up, run_parvis
 from tests.support.redis_server import redis_server
@@ -33,8 +34,8 @@ async def test_one_command_is_a_cluster_that_outlives_its_shards_and_its_store(t
             for room in ROOMS:
                 said[room] |= await say(ada, ["while a shard is away"], room)
             await until(lambda: len(children(up, "broker")) == 2)
-            [store] = [each for each in psutil.Process(up.process.pid).children() if "server" in each.name()]
-            store.kill()
+            [store] = [each for each in read_processes(data_dir) if each.role == "store"]
+            send_signal(store, signal.SIGKILL)
             for room in ROOMS:
                 said[room] |= await say(ada, ["after the store"], room, patient=True)
         for room in ROOMS:

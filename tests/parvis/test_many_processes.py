@@ -12,6 +12,7 @@ import psutil
 import trio
 
 from client.client import connect
+from runtime.process_list import PROCESSES_NAME, ListedProcess, is_running, read_processes, send_signal
 from tests.support.http import fetch
 from tests.support.parvis_program import Up, parvis_up, run_parvis
 from tests.support.talk import lines_of, read_lines, say
@@ -83,6 +84,29 @@ async def test_a_process_that_dies_is_started_again_and_nothing_acknowledged_is_
                 await trio.sleep(0.05)
         assert "process_ended" in up.said()
         assert await up.end() == 0
+
+
+async def test_the_data_directory_says_who_runs_also_after_a_restart_and_nothing_at_the_end(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+
+    def named() -> dict[str, ListedProcess]:
+        return {each.name: each for each in read_processes(data_dir)}
+
+    async with parvis_up(data_dir, "--gateways", "2", "--shards", "1") as up:
+        first = named()
+        assert {name: each.role for name, each in first.items()} == {
+            "up": "up", "gateway-1": "gateway", "gateway-2": "gateway", "shard-1": "shard",
+        }  # fmt: skip
+        assert first["up"].pid == up.process.pid
+        for each in first.values():
+            assert is_running(each)
+            assert (await fetch(each.admin_port, "/livez")).status == 200
+        send_signal(first["gateway-2"], signal.SIGKILL)
+        await until(lambda: "gateway-2" in named() and named()["gateway-2"].pid != first["gateway-2"].pid)
+        assert not is_running(first["gateway-2"])
+        assert is_running(named()["gateway-2"])
+        assert await up.end() == 0
+    assert not (data_dir / PROCESSES_NAME).exists()
 
 
 async def test_when_the_parent_is_killed_the_others_leave_and_the_directory_is_free(tmp_path: Path) -> None:

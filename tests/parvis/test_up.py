@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from client.client import connect
+from runtime.process_list import read_processes
 from tests.support.http import fetch
 from tests.support.parvis_program import parvis_up, run_parvis
 from tests.support.talk import ROOM, lines_of, read_lines, say
@@ -99,6 +100,8 @@ async def test_the_page_the_gateway_and_the_admin_port_are_where_the_banner_says
         for name in ("parvis_gateway_connections", "parvis_broker_events_total", "parvis_router_links_up", "parvis_build_info"):
             assert name in metrics, name
         assert str(tmp_path / "data") in up.banner
+        [listed] = read_processes(tmp_path / "data")
+        assert (listed.role, listed.pid, listed.admin_port) == ("up", up.process.pid, up.admin_port)
 
 
 async def test_the_data_directory_is_private(tmp_path: Path) -> None:
