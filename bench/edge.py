@@ -30,13 +30,13 @@ import structlog
 import trio
 import trio_websocket
 
-from bench.handshake import masked_frame
 from bench.procfs import cpu_seconds, pss_kib
 from gateway.accept import Admission, accept_forever
 from gateway.handshake import RequestHead
 from gateway.inbound import InboundFrames
 from gateway.upgrade import UpgradeRules, upgrade
 from gateway.websocket import WebSocketReader
+from loadtest.greeting import masked_frame
 from runtime.metrics import GatewayCounters
 from runtime.sockets import SocketNetwork
 from runtime.transport import Transport

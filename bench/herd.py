@@ -23,10 +23,10 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from bench.handshake import Handshake, message_frame
 from bench.latency import LatencyHistogram
 from bench.stream import EventCounter, StreamError
 from client.reconnect import Reconnect
+from loadtest.greeting import Greeting, joins_of, message_frame
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Joined, Ping, Pong, Position
 from wire.frames import OPCODE_CLOSE, OPCODE_PING
@@ -86,7 +86,7 @@ class Member:
         self.room = room
         self.reconnect = reconnect
         self.sock: socket.socket | None = None
-        self.handshake: Handshake | None = None
+        self.handshake: Greeting | None = None
         """While a connection is being opened."""
         self.counter: EventCounter | None = None
         self.epoch = self.guest = self.session = ""
@@ -144,9 +144,9 @@ class Herd:
         room = order.rooms[member.room]
         if member.counter is not None:
             since[room] = Position(member.epoch, member.counter.offset)
-        member.handshake = Handshake(
-            order.host, port, [room], self._rng.randbytes(16), self._rng.randbytes(4), since=since, guest=member.guest,
-            session=member.session,
+        member.handshake = Greeting(
+            f"{order.host}:{port}", "/ws", joins_of([room], since), key=self._rng.randbytes(16), mask=self._rng.randbytes(4),
+            client="bench", guest=member.guest, session=member.session,
         )  # fmt: skip
         member.sock, member.opened_at = sock, time.monotonic()
         self._opening += 1
@@ -189,10 +189,7 @@ class Herd:
                 member.sock.send(member.handshake.request)
                 self._epoll.modify(fd, select.EPOLLIN)
                 return
-            data = member.sock.recv(65536)
-            if not data:
-                raise ConnectionResetError
-            reply = member.handshake.receive(data)
+            reply = member.handshake.receive(member.sock.recv(65536))
             if reply:
                 member.sock.send(reply)
         except BlockingIOError:
@@ -200,7 +197,9 @@ class Herd:
         except OSError:
             self._never_opened(member)
             return
-        if member.handshake.refused is not None:
+        if member.handshake.rejected is not None:
+            self._never_opened(member)
+        elif member.handshake.refused is not None:
             self._refused_busy += 1
             retry_after_s = member.handshake.refused.retry_after_ms / 1000
             self._forget(member)
@@ -208,7 +207,7 @@ class Herd:
         elif member.handshake.welcome is not None:
             self._welcomed(member, member.handshake)
 
-    def _welcomed(self, member: Member, handshake: Handshake) -> None:
+    def _welcomed(self, member: Member, handshake: Greeting) -> None:
         welcome = handshake.welcome
         assert welcome is not None
         joined = welcome.joins[0]

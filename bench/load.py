@@ -17,7 +17,6 @@ from array import array
 from collections.abc import Callable
 
 from bench.audit import audit
-from bench.handshake import Handshake, message_frame
 from bench.orders import (
     Begin,
     Close,
@@ -36,6 +35,7 @@ from bench.orders import (
 )
 from bench.schedule import Deliveries, Schedule
 from bench.stream import EventCounter, StreamError
+from loadtest.greeting import Greeting, joins_of, message_frame
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Joined, Ping, Pong, Skipped
 from wire.errors import PeerError
@@ -96,7 +96,7 @@ class LoadSide:
         wanted = [(room, place) for place in range(order.each) for room in range(len(order.rooms))]
         began = time.monotonic()
 
-        def opened(sock: socket.socket, handshake: Handshake, index: int) -> None:
+        def opened(sock: socket.socket, handshake: Greeting, index: int) -> None:
             room, place = wanted[index]
             self._add(sock, handshake, room, audited=place % order.audit_every == 0)
 
@@ -111,7 +111,7 @@ class LoadSide:
         began = time.monotonic()
         ports: list[int] = []
 
-        def opened(sock: socket.socket, handshake: Handshake, index: int) -> None:
+        def opened(sock: socket.socket, handshake: Greeting, index: int) -> None:
             _join_of(handshake)
             ports.append(sock.getsockname()[1])
             self._stalled.append(sock)
@@ -121,18 +121,19 @@ class LoadSide:
         )
         return Connected(connections=order.count, seconds=time.monotonic() - began, ports=ports)
 
-    def _handshake(self, host: str, port: int, room: str) -> tuple[tuple[str, int], Handshake]:
-        return (host, port), Handshake(host, port, [room], self._rng.randbytes(16), self._rng.randbytes(4))
+    def _handshake(self, host: str, port: int, room: str) -> tuple[tuple[str, int], Greeting]:
+        key, mask = self._rng.randbytes(16), self._rng.randbytes(4)
+        return (host, port), Greeting(f"{host}:{port}", "/ws", joins_of([room], {}), key=key, mask=mask, client="bench")
 
     def _open(
         self,
         count: int,
-        make: Callable[[int], tuple[tuple[str, int], Handshake]],
-        opened: Callable[[socket.socket, Handshake, int], None],
+        make: Callable[[int], tuple[tuple[str, int], Greeting]],
+        opened: Callable[[socket.socket, Greeting, int], None],
         receive_buffer_bytes: int = 0,
     ) -> None:
         deadline = time.monotonic() + CONNECT_DEADLINE_S
-        pending: dict[int, tuple[socket.socket, Handshake, int]] = {}
+        pending: dict[int, tuple[socket.socket, Greeting, int]] = {}
         started = 0
         while started < count or pending:
             if time.monotonic() > deadline:
@@ -153,10 +154,9 @@ class LoadSide:
                     self._read_from(fd)
                     continue
                 sock, handshake, index = pending[fd]
-                data = sock.recv(65536)
-                if not data:
-                    raise StreamError(f"connection {index} was closed during its handshake")
-                reply = handshake.receive(data)
+                reply = handshake.receive(sock.recv(65536))
+                if handshake.rejected is not None:
+                    raise StreamError(f"connection {index}: {handshake.rejected.sentence}")
                 if reply:
                     sock.send(reply)
                 if handshake.welcome is not None:
@@ -164,7 +164,7 @@ class LoadSide:
                     self._epoll.unregister(fd)
                     opened(sock, handshake, index)
 
-    def _add(self, sock: socket.socket, handshake: Handshake, room: int, audited: bool) -> None:
+    def _add(self, sock: socket.socket, handshake: Greeting, room: int, audited: bool) -> None:
         joined = _join_of(handshake)
         reader = Reader(sock, EventCounter(self._rooms[room], joined.offset), room, audited)
         reader.counter.rest = handshake.rest
@@ -329,7 +329,7 @@ class LoadSide:
                 return Failed(reason=f"a reader cannot {type(order).__name__}")
 
 
-def _join_of(handshake: Handshake) -> Joined:
+def _join_of(handshake: Greeting) -> Joined:
     welcome = handshake.welcome
     if welcome is None or len(welcome.joins) != 1 or not isinstance(welcome.joins[0], Joined):
         raise StreamError(f"not joined: {welcome}")

@@ -14,11 +14,11 @@ import socket
 import sys
 import time
 
-from bench.handshake import Handshake, message_frame
 from bench.latency import LatencyHistogram
 from bench.orders import Close, Connected, Done, Failed, OpenSpeakers, Report, Speak, Spoken, decode_order, encode_line
 from bench.schedule import Schedule
 from bench.stream import StreamError, is_event, split_frames
+from loadtest.greeting import Greeting, joins_of, message_frame
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import Ack, Event, Ping, Pong, Publish, Refused, Unknown, Welcome
 from wire.errors import PeerError
@@ -115,13 +115,13 @@ class SpeakingSide:
     def _connect(self, host: str, port: int, rooms: list[str], name: str) -> Speaker:
         sock = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handshake = Handshake(host, port, rooms, self._rng.randbytes(16), self._rng.randbytes(4), name)
+        key, mask = self._rng.randbytes(16), self._rng.randbytes(4)
+        handshake = Greeting(f"{host}:{port}", "/ws", joins_of(rooms, {}), key=key, mask=mask, client="bench", name=name)
         sock.sendall(handshake.request)
         while handshake.welcome is None:
-            data = sock.recv(65536)
-            if not data:
-                raise StreamError(f"{name} was closed during its handshake")
-            sock.sendall(handshake.receive(data))
+            sock.sendall(handshake.receive(sock.recv(65536)))
+            if handshake.rejected is not None:
+                raise StreamError(f"{name}: {handshake.rejected.sentence}")
         refusals = [join for join in handshake.welcome.joins if isinstance(join, Refused)]
         if refusals:
             raise StreamError(f"{name} was refused a room: {refusals[0].message}")
