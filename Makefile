@@ -6,6 +6,7 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
+UPLOT := loadtest/pages/build/uPlot.iife.min.js
 # Which interpreter makes the environment; empty means the first one that is 3.11 or newer.
 PYTHON ?=
 # What `make run` hands on, for instance ARGS="--gateways 2 --shards 2".
@@ -21,7 +22,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX P
 unexport MYPYPATH PYTEST_ADDOPTS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check sim chaos bench bench-cluster docs clean renew
+.PHONY: help run test check charts sim chaos bench bench-cluster docs clean renew
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -29,7 +30,7 @@ help: ## list these targets
 run: $(VENV)/.installed ## set everything up, start parvis and print the address to open (ARGS="--gateways 2" is handed on)
 	@exec $(PY) -m parvis up $(ARGS)
 
-test: $(VENV)/.installed-dev ## set everything up, then every check and every test, a real browser and real stores among them
+test: $(VENV)/.installed-dev $(UPLOT) ## set everything up, then every check and every test, a real browser and real stores among them
 	@sh tools/debian.sh "the page's test" "chromium chromedriver" "chromium chromium-driver"
 	@sh tools/debian.sh "the journal's test on Redis 7.0" redis-server redis-server
 	@$(MAKE) --no-print-directory check
@@ -39,6 +40,8 @@ check: $(VENV)/.installed-dev ## ruff, mypy --strict and the house tests: under 
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest tests/house
+
+charts: $(UPLOT) ## fetch uPlot, which draws the charts of load test reports and of the live page
 
 sim: $(VENV)/.installed-dev ## run a simulated cluster under many seeds (SEEDS=200 FIRST=0): tests/sim/README.md
 	$(PY) -m tests.sim.replay --seeds $(SEEDS) --first $(FIRST)
@@ -57,7 +60,7 @@ docs: $(VENV)/.installed-dev ## write the tables that documents take from the co
 	$(PY) tools/settings_table.py --write
 
 clean: ## remove the environment, caches and build results (never parvis-data)
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build loadtest/pages/build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml tools/environment.sh
@@ -71,6 +74,9 @@ $(VENV)/.installed-dev: pyproject.toml tools/environment.sh
 	@echo "installing what parvis and its tests need ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(UPLOT): tools/uplot.sh
+	@sh tools/uplot.sh
 
 # A missing or broken interpreter (its Python was removed, its making was cut short) makes both stamps stale.
 ifneq ($(shell $(PY) -m pip --version >/dev/null 2>&1 && echo alive),alive)
