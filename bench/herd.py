@@ -122,7 +122,7 @@ class Herd:
         for number in range(order.each * gateways):
             # Who begins at one address has the next one for the day it dies.
             first = number % gateways
-            reconnect = Reconnect(urls[first:] + urls[:first], _FirstAddressFirst(self._rng.getrandbits(64)))
+            reconnect = Reconnect(urls, self._rng, first)
             self._members.append(Member(number // gateways % len(order.rooms), reconnect))
         waiting = iter(self._members)
         while self._open < len(self._members):
@@ -314,13 +314,6 @@ class Herd:
             refused_busy=self._refused_busy, events_lost=sum(counter.lost for _, counter in counters),
             events_repeated=sum(counter.repeated for _, counter in counters), behind=behind,
         )  # fmt: skip
-
-
-class _FirstAddressFirst(random.Random):
-    """Random delays, but no random place to begin in the list of addresses: each gateway gets as many."""
-
-    def randrange(self, *_: int) -> int:  # type: ignore[override]
-        return 0
 
 
 def _say(message: Struct) -> None:

@@ -59,12 +59,12 @@ class Hooks(Protocol):
     def closed(self, code: int, reason: str) -> None: ...
 
 
-async def dial(url: str) -> trio.abc.Stream:
-    """Over TCP, with TLS for ``wss``."""
+async def dial(url: str, *, local_address: str | None = None) -> trio.abc.Stream:
+    """Over TCP, with TLS for ``wss``; from `local_address`, an address of this machine, if one is given."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     secure = parts.scheme == "wss"
-    stream = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
+    stream = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80), local_address=local_address)
     # A chat line must not wait 40 ms for another one (Nagle and delayed acknowledgements).
     stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
     return await _over_tls(stream, host) if secure else stream

@@ -20,12 +20,14 @@ _STEP_MAX = 31
 class Reconnect:
     """The state of coming back: how often it failed, and which address is next."""
 
-    def __init__(self, urls: Sequence[str], rng: Random) -> None:
+    __slots__ = ("_next_url", "_rng", "_step", "_untried", "_urls")
+
+    def __init__(self, urls: Sequence[str], rng: Random, first: int | None = None) -> None:
+        """`first` is the place in `urls` to begin at; without it clients of one list start at random places of it."""
         assert urls, "a client needs at least one address"
         self._urls = tuple(urls)
         self._rng = rng
-        # Clients of one list start at different places of it.
-        self._next_url = rng.randrange(len(self._urls))
+        self._next_url = rng.randrange(len(self._urls)) if first is None else first
         self._step = 0
         self._untried = len(self._urls) - 1
         """Addresses not yet tried in the first round, which is walked without waiting (R42)."""

@@ -66,3 +66,9 @@ def test_after_a_welcome_there_is_no_first_round_any_more() -> None:
 
 def test_clients_of_one_list_start_at_different_places() -> None:
     assert len({Reconnect(["ws://a", "ws://b", "ws://c"], Random(seed)).next_url() for seed in range(50)}) == 3
+
+
+def test_who_is_told_where_to_begin_begins_there() -> None:
+    urls = ["ws://a", "ws://b", "ws://c"]
+    reconnect = Reconnect(urls, Random(1), first=1)
+    assert [reconnect.next_url() for _ in urls] == ["ws://b", "ws://c", "ws://a"]
