@@ -18,8 +18,8 @@ from typing import Final
 
 from hdrh.codec import HdrCookieException, HdrLengthException  # type: ignore[import-untyped]  # it has no types
 
-from loadtest.messages import VIOLATIONS, Beat
-from loadtest.record import FoundRecord, Mark, Moment, Percentiles, RowTotal, ServerProbe, WorkerProbe
+from loadtest.messages import VIOLATIONS, Beat, Raised
+from loadtest.record import ExceptionRecord, FoundRecord, Mark, Moment, Percentiles, RowTotal, ServerProbe, WorkerProbe
 from loadtest.totals import Totals
 from wire.codes import CloseCode
 from wire.errors import PeerError
@@ -31,6 +31,9 @@ FINDINGS_MAX: Final = 1000
 # Distinct reasons of refusal kept; the others are counted under one.
 REFUSALS_MAX: Final = 100
 OTHER_REFUSALS: Final = "other reasons"
+# Distinct exceptions of scenarios kept, likewise.
+EXCEPTIONS_MAX: Final = 50
+OTHER_EXCEPTIONS: Final = "other exceptions"
 
 _SECOND_US: Final = 1_000_000
 
@@ -69,6 +72,7 @@ class Collector:
         self.counts: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
         self.findings: list[FoundRecord] = []
+        self._raised: dict[tuple[str, str], ExceptionRecord] = {}
         self.stops: list[str] = []
         """Why workers think that their own figures are worth nothing; no sentence twice."""
         self.users_wanted = 0
@@ -115,6 +119,8 @@ class Collector:
             self.refusals[reason if known else OTHER_REFUSALS] += count
         for found in beat.findings:
             self._found(FoundRecord(found.kind, found.room, found.offset, found.count, found.client, found.detail))
+        for raised in beat.raised:
+            self._raise(raised, worker.name)
         self.stops += [sentence for sentence in beat.stops if sentence not in self.stops]
 
     # --- what the master itself finds ------------------------------------------------------------------
@@ -171,6 +177,11 @@ class Collector:
                 probes.append(WorkerProbe(worker.name, users, health.cpu_share, health.rss_bytes, lag_ms, worker.state))
         return probes
 
+    @property
+    def exceptions(self) -> list[ExceptionRecord]:
+        """What scenarios raised, the first ones by their words."""
+        return list(self._raised.values())
+
     def row_totals(self, seconds: float) -> list[RowTotal]:
         """All rows of the run, with rates over its `seconds`."""
         return [row.total(seconds) for row in self.totals.rows()]
@@ -224,6 +235,14 @@ class Collector:
         for beat in self._alive():
             users.update(beat.users)
         return dict(users)
+
+    def _raise(self, raised: Raised, worker: str) -> None:
+        key = (raised.message, raised.traceback)
+        if key not in self._raised and len(self._raised) >= EXCEPTIONS_MAX:
+            key = (OTHER_EXCEPTIONS, "")
+        known = self._raised.get(key) or ExceptionRecord(0, *key, [])
+        workers = known.workers if worker in known.workers else [*known.workers, worker]
+        self._raised[key] = ExceptionRecord(known.count + raised.count, *key, workers)
 
     def _found(self, found: FoundRecord) -> None:
         if len(self.findings) < FINDINGS_MAX:

@@ -98,6 +98,15 @@ class Placed(Struct, frozen=True, array_like=True):
     pairs: list[int]
 
 
+class Raised(Struct, frozen=True, array_like=True):
+    """An exception that a scenario's own code raised, and how often."""
+
+    count: int
+    message: str
+    """Type and words, as Python prints them."""
+    traceback: str
+
+
 class Health(Struct, frozen=True, array_like=True):
     """How the generator itself is doing, over the time of the beat."""
 
@@ -132,6 +141,8 @@ class Beat(Struct, frozen=True, array_like=True, tag=True):
     health: Health
     stops: list[str] = []
     """Sentences of why the worker thinks that its own figures are worth nothing."""
+    raised: list[Raised] = []
+    """By tasks, since the beat before."""
 
 
 # --- the worker says ---------------------------------------------------------------------------------

@@ -111,6 +111,15 @@ class FoundRecord(Struct, frozen=True):
     detail: str
 
 
+class ExceptionRecord(Struct, frozen=True):
+    """What a scenario's own code raised, as locust's table of exceptions has it."""
+
+    count: int
+    message: str
+    traceback: str
+    workers: list[str]
+
+
 class ThresholdResult(Struct, frozen=True):
     """One `--fail-if`: what was asked, the figure, and whether the run failed by it."""
 
@@ -153,6 +162,7 @@ class RunRecord(Struct, frozen=True):
     verdict: Verdict
     clock_error_ms: float
     """The greatest error of a worker's clock: latencies across machines are known to within it."""
+    exceptions: list[ExceptionRecord] = []
 
     @property
     def marks(self) -> list[Mark]:

@@ -16,7 +16,7 @@ from collections import Counter
 from typing import Final
 
 from loadtest.latency import Latencies
-from loadtest.messages import Finding, Row
+from loadtest.messages import Finding, Raised, Row
 
 WS: Final = "WS"
 # Distinct texts of errors kept in a row: what is beyond them is counted under one.
@@ -24,6 +24,9 @@ ERRORS_PER_ROW_MAX: Final = 50
 OTHER_ERRORS: Final = "other errors"
 # Findings that a worker tells of in words; all are counted.
 FINDINGS_TOLD_MAX: Final = 100
+# Distinct exceptions that a worker keeps until it tells of them, and characters of a traceback: its end is what helps.
+RAISED_MAX: Final = 20
+TRACEBACK_CHARS_MAX: Final = 4000
 
 
 class RowTally:
@@ -54,6 +57,7 @@ class Tally:
         self._rows: dict[tuple[str, str], RowTally] = {}
         self._findings: list[Finding] = []
         self._findings_told = 0
+        self._raised: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
         """Since the last `take`, by the names of `loadtest.messages.COUNTS`."""
 
@@ -70,6 +74,16 @@ class Tally:
         if self._findings_told < FINDINGS_TOLD_MAX:
             self._findings_told += 1
             self._findings.append(finding)
+
+    def raised(self, message: str, traceback: str) -> None:
+        """A scenario's own code raised; one more of a kind only counts, and what is beyond RAISED_MAX kinds is of none."""
+        key = (message, traceback[-TRACEBACK_CHARS_MAX:])
+        self._raised[key if key in self._raised or len(self._raised) < RAISED_MAX else (OTHER_ERRORS, "")] += 1
+
+    def take_raised(self) -> list[Raised]:
+        """Everything since the last call."""
+        raised, self._raised = self._raised, Counter()
+        return [Raised(count, message, traceback) for (message, traceback), count in raised.items()]
 
     def take(self) -> tuple[list[Row], dict[str, int], list[Finding]]:
         """Everything since the last call; what follows is counted anew."""

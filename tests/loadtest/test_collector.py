@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.collector import FINDINGS_MAX, OTHER_REFUSALS, REFUSALS_MAX, Closed, Collector, clock_error_ms
+from loadtest.collector import (
+    EXCEPTIONS_MAX,
+    FINDINGS_MAX,
+    OTHER_EXCEPTIONS,
+    OTHER_REFUSALS,
+    REFUSALS_MAX,
+    Closed,
+    Collector,
+    clock_error_ms,
+)
 from loadtest.latency import Latencies
-from loadtest.messages import Beat, Finding, Health, Row
-from loadtest.record import FoundRecord, Mark, ServerProbe
+from loadtest.messages import Beat, Finding, Health, Raised, Row
+from loadtest.record import ExceptionRecord, FoundRecord, Mark, ServerProbe
 from wire.errors import PeerError
 
 START_US = 5_000_000_000
@@ -26,10 +35,11 @@ def _row(name: str, *latencies_us: int, kind: str = "WS") -> Row:
 def _beat(
     at_s: float, *, number: int = 1, users: int = 0, counts: dict[str, int] | None = None, rows: list[Row] | None = None,
     findings: list[Finding] | None = None, refusals: dict[str, int] | None = None, stops: list[str] | None = None,
+    raised: list[Raised] | None = None,
 ) -> Beat:  # fmt: skip
     return Beat(
         number, START_US + round(at_s * SECOND_US), {"Citizen": users}, users, {"gateway-1": users}, rows or [], counts or {},
-        findings or [], [], [], refusals or {}, Health(0.5, 1000, 2000, 0, 9), stops or [],
+        findings or [], [], [], refusals or {}, Health(0.5, 1000, 2000, 0, 9), stops or [], raised or [],
     )  # fmt: skip
 
 
@@ -190,3 +200,17 @@ def test_two_clocks_can_be_wrong_in_two_directions() -> None:
     assert clock_error_ms([]) == 0.0
     assert clock_error_ms([0, 0]) == 0.0
     assert clock_error_ms([500, 100, 700]) == 1.2
+
+
+def test_an_exception_of_several_workers_is_one() -> None:
+    collector = _running("w-1", "w-2")
+    for index, count in ((0, 2), (1, 1), (0, 4)):
+        collector.take(index, _beat(1, raised=[Raised(count, "KeyError: 'room'", "in line 7")]))
+    assert collector.exceptions == [ExceptionRecord(7, "KeyError: 'room'", "in line 7", ["w-1", "w-2"])]
+
+
+def test_kinds_of_exceptions_are_bounded_and_all_are_counted() -> None:
+    collector = _running("w-1")
+    collector.take(0, _beat(1, raised=[Raised(1, f"ValueError: {number}", "") for number in range(EXCEPTIONS_MAX + 9)]))
+    assert len(collector.exceptions) == EXCEPTIONS_MAX + 1
+    assert collector.exceptions[-1] == ExceptionRecord(9, OTHER_EXCEPTIONS, "", ["w-1"])

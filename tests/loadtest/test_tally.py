@@ -2,7 +2,7 @@
 
 from loadtest.latency import Latencies
 from loadtest.messages import COUNTS, VIOLATIONS, Finding
-from loadtest.tally import ERRORS_PER_ROW_MAX, FINDINGS_TOLD_MAX, OTHER_ERRORS, Tally
+from loadtest.tally import ERRORS_PER_ROW_MAX, FINDINGS_TOLD_MAX, OTHER_ERRORS, RAISED_MAX, TRACEBACK_CHARS_MAX, Tally
 
 
 def _lost(offset: int, count: int = 1) -> Finding:
@@ -52,3 +52,23 @@ def test_findings_told_in_words_are_bounded_and_all_are_counted() -> None:
 
 def test_violations_are_counts() -> None:
     assert set(VIOLATIONS) <= set(COUNTS)
+
+
+def test_exceptions_are_told_once_with_the_end_of_their_traceback() -> None:
+    tally = Tally()
+    for _ in range(3):
+        tally.raised("KeyError: 'room'", "x" * TRACEBACK_CHARS_MAX + "the end")
+    (raised,) = tally.take_raised()
+    assert (raised.count, raised.message) == (3, "KeyError: 'room'")
+    assert len(raised.traceback) == TRACEBACK_CHARS_MAX
+    assert raised.traceback.endswith("the end")
+    assert tally.take_raised() == []
+
+
+def test_kinds_of_exceptions_are_bounded_and_all_are_counted() -> None:
+    tally = Tally()
+    for number in range(RAISED_MAX + 7):
+        tally.raised(f"ValueError: {number}", "")
+    raised = tally.take_raised()
+    assert (len(raised), sum(each.count for each in raised)) == (RAISED_MAX + 1, RAISED_MAX + 7)
+    assert raised[-1].message == OTHER_ERRORS
