@@ -17,9 +17,10 @@ from random import Random
 
 import trio
 
-from client.connection import Connection, Dial, dial
+from client.connection import Connection, Dial, Hooks, dial
 from client.effects import Close, ConnectionId, Effect, Emit, Open, Send, Settle
 from client.inbox import Inbox
+from client.observer import ObservedHooks, Observer
 from client.requests import refused
 from client.session import Session
 from client.updates import HistoryPage, Outcome, PublishOutcome, Update
@@ -65,12 +66,14 @@ async def connect(
     form: Form = Form.MSGPACK,
     dial_url: Dial = dial,
     client: str = "parvis-python",
+    observer: Observer | None = None,
 ) -> AsyncIterator["Client"]:
     """A client that stays connected to one of `urls` until the block ends.
 
     Does not wait for the connection: requests made at once wait for it themselves.
     `rooms` are entered with the hello, with their last `history` events.  `guest_token` is
-    `Client.guest_token` of an earlier life, to be the same author again.
+    `Client.guest_token` of an earlier life, to be the same author again.  An `observer` sees the
+    connections as they are.
     """
     session = Session(list(urls), rng, name=name, guest=guest_token or "", client=client)
     for room in rooms:
@@ -79,7 +82,7 @@ async def connect(
             raise ValueError(f"cannot join {room!r}: {no.kind.sentence}")
     failure: Exception | None = None
     async with trio.open_nursery() as client_nursery:
-        it = Client(session, rng, form, dial_url, client_nursery)
+        it = Client(session, rng, form, dial_url, client_nursery, observer)
         it._start()
         try:
             yield it
@@ -100,12 +103,15 @@ class Client:
     CLIENT_REQUEST_WAIT_S, across reconnects, and never raises for what a server says.
     """
 
-    def __init__(self, session: Session, rng: Random, form: Form, dial_url: Dial, client_nursery: trio.Nursery) -> None:
+    def __init__(
+        self, session: Session, rng: Random, form: Form, dial_url: Dial, client_nursery: trio.Nursery, observer: Observer | None
+    ) -> None:
         self._session = session
         self._rng = rng
         self._form = form
         self._dial = dial_url
         self._nursery = client_nursery
+        self._observer = observer
         self._connections: dict[ConnectionId, Connection] = {}
         self._waiters: dict[int, _Waiter] = {}
         self._inbox = Inbox()
@@ -186,9 +192,7 @@ class Client:
 
     # --- rooms ------------------------------------------------------------------------------------------
 
-    async def join(
-        self, room: str, since: Position | None = None, limit: int = JOIN_HISTORY_EVENTS_DEFAULT
-    ) -> Joined | Refused:
+    async def join(self, room: str, since: Position | None = None, limit: int = JOIN_HISTORY_EVENTS_DEFAULT) -> Joined | Refused:
         """Enter a room, from a position or with its last `limit` events; it is entered again after every reconnect."""
         n = self._session.number()
         no = _refuse_room(room)
@@ -294,6 +298,8 @@ class Client:
                 case Send(connection, message):
                     # A connection whose task was cancelled is gone before the session knows.
                     if (to := self._connections.get(connection)) is not None:
+                        if self._observer is not None:
+                            self._observer.sent(connection, message)
                         to.send(message)
                 case Settle(n, outcome):
                     # Nobody waits any more when the caller was cancelled.
@@ -311,7 +317,11 @@ class Client:
         self._timer_changed.set()
 
     def _open(self, connection: ConnectionId, url: str) -> None:
-        opened = Connection(url, self._form, self._dial, _ConnectionHooks(self, connection))
+        hooks: Hooks = _ConnectionHooks(self, connection)
+        if self._observer is not None:
+            self._observer.dialled(connection, url)
+            hooks = ObservedHooks(connection, self._observer, hooks)
+        opened = Connection(url, self._form, self._dial, hooks)
         self._connections[connection] = opened
         self._nursery.start_soon(self._run_connection, connection, opened)
 
@@ -346,9 +356,7 @@ class _ConnectionHooks:
         self._client._apply_and_rearm(self._session.broken(self._connection, reason, trio.current_time()))
 
     def failed(self, reason: str, retry_after_s: float) -> None:
-        self._client._apply_and_rearm(
-            self._session.failed(self._connection, reason, trio.current_time(), retry_after_s)
-        )
+        self._client._apply_and_rearm(self._session.failed(self._connection, reason, trio.current_time(), retry_after_s))
 
     def closed(self, code: int, reason: str) -> None:
         self._client._apply_and_rearm(self._session.closed(self._connection, code, reason, trio.current_time()))
