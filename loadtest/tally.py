@@ -19,6 +19,9 @@ from loadtest.latency import Latencies
 from loadtest.messages import Finding, Raised, Row
 
 WS: Final = "WS"
+# A person reads along in a small room; a medium one fills a gateway's pass; beyond it a room is shared by many gateways.
+SMALL_ROOM_MAX: Final = 100
+MEDIUM_ROOM_MAX: Final = 1000
 # Distinct texts of errors kept in a row: what is beyond them is counted under one.
 ERRORS_PER_ROW_MAX: Final = 50
 OTHER_ERRORS: Final = "other errors"
@@ -91,3 +94,10 @@ class Tally:
         counts, findings = dict(self.counts), self._findings
         self._rows, self.counts, self._findings = {}, Counter(), []
         return rows, counts, findings
+
+
+def deliver_row(present: int) -> str:
+    """The part of the row `deliver` for a room with so many readers."""
+    if present <= SMALL_ROOM_MAX:
+        return "deliver (small)"
+    return "deliver (medium)" if present <= MEDIUM_ROOM_MAX else "deliver (large)"

@@ -2,7 +2,17 @@
 
 from loadtest.latency import Latencies
 from loadtest.messages import COUNTS, VIOLATIONS, Finding
-from loadtest.tally import ERRORS_PER_ROW_MAX, FINDINGS_TOLD_MAX, OTHER_ERRORS, RAISED_MAX, TRACEBACK_CHARS_MAX, Tally
+from loadtest.tally import (
+    ERRORS_PER_ROW_MAX,
+    FINDINGS_TOLD_MAX,
+    MEDIUM_ROOM_MAX,
+    OTHER_ERRORS,
+    RAISED_MAX,
+    SMALL_ROOM_MAX,
+    TRACEBACK_CHARS_MAX,
+    Tally,
+    deliver_row,
+)
 
 
 def _lost(offset: int, count: int = 1) -> Finding:
@@ -72,3 +82,10 @@ def test_kinds_of_exceptions_are_bounded_and_all_are_counted() -> None:
     raised = tally.take_raised()
     assert (len(raised), sum(each.count for each in raised)) == (RAISED_MAX + 1, RAISED_MAX + 7)
     assert raised[-1].message == OTHER_ERRORS
+
+
+def test_deliveries_are_told_by_the_size_of_their_room() -> None:
+    sizes = (0, SMALL_ROOM_MAX, SMALL_ROOM_MAX + 1, MEDIUM_ROOM_MAX, MEDIUM_ROOM_MAX + 1)
+    assert [deliver_row(present) for present in sizes] == [
+        "deliver (small)", "deliver (small)", "deliver (medium)", "deliver (medium)", "deliver (large)",
+    ]  # fmt: skip
