@@ -74,8 +74,8 @@ class Plan:
         self._to_come = 0.0
         """Which part of the next slot's time had not gone by when the rate was last 0."""
 
-    def turn(self, at_us: int, per_s: float, workers: Sequence[int]) -> dict[int, Stretch]:
-        """From `at_us` on at this rate, shared by these workers: what each of them is told.
+    def turn(self, at_us: int, per_s: float, workers: Sequence[int], others: Sequence[int] = ()) -> dict[int, Stretch]:
+        """From `at_us` on at this rate, shared by these workers: what each of them is told, and the others: no more.
 
         Asked for what holds already it answers what it answered before.  The plan is bent
         at its end only: a moment before the last bend counts as that one.
@@ -85,7 +85,8 @@ class Plan:
         if per_s != self._last.per_s or workers != self._workers:
             self._bend(max(at_us, self._last.at_us), per_s)
             self._workers = workers
-        return {worker: replace(self._last, turn=turn, of=len(workers)) for turn, worker in enumerate(workers)}
+        told = {worker: replace(self._last, per_s=0.0) for worker in others}
+        return told | {worker: replace(self._last, turn=turn, of=len(workers)) for turn, worker in enumerate(workers)}
 
     def _bend(self, at_us: int, per_s: float) -> None:
         last = self._last

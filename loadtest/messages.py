@@ -264,7 +264,7 @@ class Goal(Struct, frozen=True, array_like=True, tag=True):
     """What this worker shall have, from now on."""
 
     users: dict[str, int]
-    """Of each class, by name."""
+    """Of each class, by name; none of a class that is not named."""
     spawn_per_s: float
     """Users to start or stop a second, of this worker."""
     arrivals: dict[str, Stretch]
