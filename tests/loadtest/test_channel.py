@@ -23,7 +23,7 @@ def _pair() -> tuple[Transport, Transport]:
 async def test_what_one_side_says_the_other_hears_in_order() -> None:
     near, far = _pair()
     master, worker = to_worker(near), to_master(far)
-    said = [Start(5), Goal({"Citizen": 3}, 2.0, {}, (0, 1)), Start(6)]
+    said = [Start(5), Goal({"Citizen": 3}, 2.0, {}), Start(6)]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(master.write)
         nursery.start_soon(worker.write)
