@@ -106,6 +106,10 @@ class Totals:
                     read.setdefault((kind, whole), RowSum(kind, whole)).merge(row)
         return [read[key] for key in sorted(read)]
 
+    def told(self) -> list[RowSum]:
+        """Every row that a worker told, by kind and name: without the sums."""
+        return [self._rows[key] for key in sorted(self._rows)]
+
     def aggregated(self) -> RowSum:
         """The sum of everything, under locust's name."""
         whole = RowSum("", AGGREGATED)

@@ -4,6 +4,7 @@ from math import exp
 from random import Random
 
 from loadtest.latency import Latencies
+from loadtest.messages import Row
 from loadtest.record import (
     RECORD_VERSION,
     FoundRecord,
@@ -117,3 +118,12 @@ def record(seconds: int = 60, workers: int = 2, users: int = 5000, seed: int = 1
 
 def found(kind: str = "lost", room: str = "square/main", offset: int = 17, detail: str = "offset 17 never came") -> FoundRecord:
     return FoundRecord(kind, room, offset, 1, "auditor-3", detail)
+
+
+def told_row(name: str, *latencies_us: int, errors: dict[str, int] | None = None, size: int = 0, kind: str = "WS") -> Row:
+    """A row as a worker tells it; `size` is all bytes."""
+    took = Latencies()
+    for latency_us in latencies_us:
+        took.record(latency_us)
+    errors = errors or {}
+    return Row(kind, name, took.count, took.total_us, took.encode(), sum(errors.values()), errors, size)
