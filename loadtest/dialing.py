@@ -21,6 +21,7 @@ import trio
 from client.connection import Dial, dial
 
 SOURCE_IPS_MAX: Final = 4096
+CATCH_UP_S: Final = 0.02
 # First connections under way at once, readers' and users' each: what a server that answers nothing can cost.
 HANDSHAKES_AT_ONCE_MAX: Final = 500
 # Files, pipes, the master's connection, and sockets of those whose gateway says goaway: they have two for a while.
@@ -46,7 +47,10 @@ class Target:
 
 
 class Pace:
-    """Moments so far apart that there are `per_s` a second: smooth, and idle time is not made up for."""
+    """Moments so far apart that there are `per_s` a second: smooth, and idle time is not made up for.
+
+    Being late is, by CATCH_UP_S at most: a busy event loop still keeps the rate.
+    """
 
     def __init__(self, per_s: float) -> None:
         """`per_s` is above 0."""
@@ -54,8 +58,8 @@ class Pace:
         self._next = 0.0
 
     def reserve(self, now: float) -> float:
-        """The next free moment, at `now` at the earliest; nobody else gets it."""
-        at = max(now, self._next)
+        """The next free moment, at most CATCH_UP_S ago; nobody else gets it."""
+        at = max(now - CATCH_UP_S, self._next)
         self._next = at + 1 / self.per_s
         return at
 
