@@ -11,6 +11,8 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # it ha
 
 LATENCY_US_MAX: Final = 300_000_000
 SIGNIFICANT_DIGITS: Final = 3
+# Three digits are kept in eleven bits: the library's buckets begin where the others are zero.
+_EXACT_BITS: Final = 11
 # The ones locust's tables show, which are what people ask for.
 PERCENTILES: Final = (50.0, 66.0, 75.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.9, 99.99, 100.0)
 
@@ -39,9 +41,23 @@ class Latencies:
         self.total_us += latency_us * count
 
     def record_many(self, counts: Mapping[int, int]) -> None:
-        """Latency in microseconds -> how often: what `collections.Counter` makes of a batch, at 50 ns a sample."""
+        """Latency in microseconds -> how often: what `collections.Counter` makes of many samples.
+
+        Latencies that the histogram cannot tell apart are added up first: recording one takes
+        the library 2 us, and 200,000 samples of a second are 20,000 distinct ones in 5,000 buckets.
+        """
+        buckets: dict[int, int] = {}
+        total_us = 0
         for latency_us, count in counts.items():
-            self.record(latency_us, count)
+            kept_us = min(max(latency_us, 1), LATENCY_US_MAX)
+            total_us += kept_us * count
+            coarse = kept_us.bit_length() - _EXACT_BITS
+            if coarse > 0:
+                kept_us = kept_us >> coarse << coarse
+            buckets[kept_us] = buckets.get(kept_us, 0) + count
+        for kept_us, count in buckets.items():
+            self._histogram.record_value(kept_us, count)
+        self.total_us += total_us
 
     def merge(self, other: "Latencies") -> None:
         self._histogram.add(other._histogram)

@@ -13,6 +13,7 @@ whole of them to the master (`loadtest/totals.py`).
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from loadtest.latency import Latencies
@@ -35,13 +36,18 @@ TRACEBACK_CHARS_MAX: Final = 4000
 class RowTally:
     """One row since the last `take`."""
 
-    __slots__ = ("bytes", "errors", "failures", "latencies")
+    __slots__ = ("_samples", "bytes", "errors", "failures", "latencies")
 
     def __init__(self) -> None:
+        self._samples: Counter[int] = Counter()
         self.latencies = Latencies()
         self.errors: Counter[str] = Counter()
         self.failures = 0
         self.bytes = 0
+
+    def record_all(self, latencies_us: Iterable[int]) -> None:
+        """Very many samples, at 0.1 us each: they go into the histogram once a second, when the row is told."""
+        self._samples.update(latencies_us)
 
     def fail(self, error: str) -> None:
         """Count one that went wrong; `error` is one short plain sentence without ids."""
@@ -50,6 +56,8 @@ class RowTally:
 
     def told(self, kind: str, name: str) -> Row:
         took = self.latencies
+        took.record_many(self._samples)
+        self._samples.clear()
         return Row(kind, name, took.count, took.total_us, took.encode(), self.failures, dict(self.errors), self.bytes)
 
 
@@ -63,6 +71,8 @@ class Tally:
         self._raised: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
         """Since the last `take`, by the names of `loadtest.messages.COUNTS`."""
+        self.refusals: Counter[str] = Counter()
+        """Connections that failed or ended, by code, since the last `take_refusals`: a beat's `refusals`."""
 
     def row(self, name: str, kind: str = WS) -> RowTally:
         """The row, made when it is first asked for; ask again after each `take`."""
@@ -87,6 +97,11 @@ class Tally:
         """Everything since the last call."""
         raised, self._raised = self._raised, Counter()
         return [Raised(count, message, traceback) for (message, traceback), count in raised.items()]
+
+    def take_refusals(self) -> dict[str, int]:
+        """Everything since the last call."""
+        refusals, self.refusals = dict(self.refusals), Counter()
+        return refusals
 
     def take(self) -> tuple[list[Row], dict[str, int], list[Finding]]:
         """Everything since the last call; what follows is counted anew."""

@@ -1,5 +1,7 @@
 """Histograms that can be added up."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +44,15 @@ def test_a_batch_is_recorded_as_its_samples_are() -> None:
     batch.record_many({100: 3, 2000: 1})
     assert batch.percentiles_us() == _of([100, 100, 100, 2000]).percentiles_us()
     assert batch.mean_us == 575
+
+
+@given(st.lists(st.one_of(st.integers(-10, 5000), st.integers(0, 2 * LATENCY_US_MAX)), max_size=60))
+def test_any_batch_is_recorded_as_its_samples_are(values: list[int]) -> None:
+    batch, singly = Latencies(), _of(values)
+    batch.record_many(Counter(values))
+    assert batch.percentiles_us() == singly.percentiles_us()
+    assert (batch.count, batch.total_us) == (singly.count, singly.total_us)
+    assert (batch.min_us, batch.max_us) == (singly.min_us, singly.max_us)
 
 
 def test_what_lies_outside_counts_at_the_edge() -> None:

@@ -89,3 +89,20 @@ def test_deliveries_are_told_by_the_size_of_their_room() -> None:
     assert [deliver_row(present) for present in sizes] == [
         "deliver (small)", "deliver (small)", "deliver (medium)", "deliver (medium)", "deliver (large)",
     ]  # fmt: skip
+
+
+def test_very_many_samples_are_told_with_the_row_and_once() -> None:
+    tally = Tally()
+    tally.row("deliver (small)").record_all([1500, 1500, 90])
+    tally.row("deliver (small)").latencies.record(7)
+    (row,), _, _ = tally.take()
+    assert (row.count, row.total_us) == (4, 3097)
+    tally.row("deliver (small)").record_all([1])
+    assert tally.take()[0][0].count == 1
+
+
+def test_refusals_are_told_once() -> None:
+    tally = Tally()
+    tally.refusals["http 503"] += 2
+    assert tally.take_refusals() == {"http 503": 2}
+    assert tally.take_refusals() == {}
