@@ -125,6 +125,7 @@ def tables_of(record: RunRecord) -> dict[str, Any]:
         "counts": record.counts,
         "refusals": record.refusals,
         "findings": record.findings,
+        "exceptions": record.exceptions,
         "thresholds": record.thresholds,
         "verdict": record.verdict,
         "workers": record.moments[-1].workers if record.moments else [],

@@ -1,10 +1,10 @@
 // The live page: one stream of events becomes figures, charts and tables; a form and a button steer.
-import {clock, digits, element, failures, findings, milliseconds, statistics, workers} from "./live_tables.js";
+import {clock, digits, element, exceptions, failures, findings, milliseconds, statistics, workers} from "./live_tables.js";
 
 const at = (id) => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
 const words = await (await fetch("/words.json")).json();
-const TABLES = {statistics, failures, findings, workers};
+const TABLES = {statistics, failures, findings, exceptions, workers};
 let charts, standing, tables, values = {}, edited = false;
 
 // --- figures ---------------------------------------------------------------------------------------------
@@ -95,7 +95,8 @@ function showTables(now) {
   tables = now;
   const failed = now.rows.reduce((sum, row) => sum + row.failures, 0);
   const found = now.findings.reduce((sum, each) => sum + each.count, 0);
-  for (const [name, count, isBad] of [["failures", failed, failed], ["findings", found, found], ["workers", now.workers.length, false]]) {
+  const raised = now.exceptions.reduce((sum, each) => sum + each.count, 0);
+  for (const [name, count, isBad] of [["failures", failed, failed], ["findings", found, found], ["exceptions", raised, raised], ["workers", now.workers.length, false]]) {
     const badge = at(`tab-${name}`).querySelector(".count");
     badge.textContent = count ? digits(count) : "";
     badge.classList.toggle("bad", Boolean(isBad));
@@ -107,10 +108,12 @@ function showTables(now) {
 function showTable() {
   const open = document.querySelector("[role=tab][aria-selected=true]").getAttribute("aria-controls");
   if (!tables || !TABLES[open]) return;
+  const opened = [...at(open).querySelectorAll("details")].map((each) => each.open);
   const scrolled = [...at(open).querySelectorAll(".scroll")].map((frame) => frame.scrollLeft);
   const hadFocus = [...at(open).querySelectorAll(".scroll")].indexOf(document.activeElement);
   at(open).replaceChildren(...TABLES[open](tables, words));
   at(open).querySelectorAll(".scroll").forEach((frame, place) => { frame.scrollLeft = scrolled[place] ?? 0; });
+  at(open).querySelectorAll("details").forEach((each, place) => { each.open = opened[place] ?? false; });
   at(open).querySelectorAll(".scroll")[hadFocus]?.focus({preventScroll: true});
 }
 

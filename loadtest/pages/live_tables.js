@@ -102,6 +102,12 @@ export function findings({findings: found, counts, thresholds}) {
   return made;
 }
 
+export function exceptions({exceptions: raised}) {
+  if (!raised.length) return [nothing("Nothing was raised by the scenario's own code.")];
+  return raised.map(({count, message, traceback, workers}) => element("details", "", {className: "raised"},
+    element("summary", `${digits(count)} times: ${message}`), element("pre", traceback), element("p", `on ${workers.join(", ")}`)));
+}
+
 export function workers({workers: all, server, users_by_class: classes, clock_error_ms: error}) {
   const made = [all.length ? table("Workers: who makes the load", [
     ["Name", (each) => each.name, "text"], ["State", (each) => each.state, (each) => (each.state === "dead" ? "text bad" : "text")],

@@ -10,6 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from loadtest.record import ExceptionRecord
 from loadtest.steering import NotNow
 from loadtest.web import Download, access_for, serve_web
 from runtime.http_server import listen
@@ -127,6 +128,7 @@ async def test_every_view_opens_with_keys_and_says_something(nursery: trio.Nurse
     run = SteeredRun()
     run.start(1000, 500.0)
     run.advance(20)
+    run.exceptions = [ExceptionRecord(3, "KeyError: 'room'", "Traceback ...", ["worker-1"])]
     url = serve(nursery, run)
 
     def walk() -> None:
@@ -136,6 +138,7 @@ async def test_every_view_opens_with_keys_and_says_something(nursery: trio.Nurse
         tab.click()
         for name, words in (
             ("statistics", "99.9 %"), ("failures", "connection lost"), ("findings", "Nothing was lost"),
+            ("exceptions", "KeyError"),
             ("workers", "worker-1"), ("log", "2 of 2 workers are here"), ("data", "run.json"),
         ):  # fmt: skip
             browser.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)

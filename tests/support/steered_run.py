@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from loadtest.latency import PERCENTILES, Latencies
 from loadtest.record import (
+    ExceptionRecord,
     FoundRecord,
     Moment,
     Percentiles,
@@ -32,6 +33,7 @@ class SteeredRun:
         self.moments: list[Moment] = []
         self.log: list[LogLine] = [LogLine(STARTED_AT, "info", "2 of 2 workers are here")]
         self.findings: list[FoundRecord] = []
+        self.exceptions: list[ExceptionRecord] = []
         self.records_made = 0
 
     @property
@@ -123,6 +125,7 @@ class SteeredRun:
             rows=[row] if self.moments else [], counts=dict(self._counts), refusals={"4007": 3} if self.moments else {},
             findings=self.findings, thresholds=[ThresholdResult("loss>0", float(lost), "", bool(lost))],
             verdict=Verdict("MISS" if lost else "PASS", 1 if lost else 0, reasons), clock_error_ms=0.0,
+            exceptions=self.exceptions,
         )  # fmt: skip
 
     def _row(self, seconds: float) -> RowTotal:
