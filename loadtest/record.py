@@ -49,7 +49,7 @@ class Mark(Struct, frozen=True):
     at_s: float
     """Since the start, when it was done."""
     kind: str
-    """`fault`, or `failed` for one that could not be done."""
+    """`fault`, `failed` for one that could not be done, `worker` for one that came or was lost."""
     text: str
     """As a person says it: ``kill shard: shard-1``."""
     seconds: float = 0.0
@@ -163,6 +163,8 @@ class RunRecord(Struct, frozen=True):
     clock_error_ms: float
     """The greatest error of a worker's clock: latencies across machines are known to within it."""
     exceptions: list[ExceptionRecord] = []
+    notes: list[str] = []
+    """Plain sentences about the run itself that a reader of its figures should know: workers lost, load edited."""
 
     @property
     def marks(self) -> list[Mark]:
