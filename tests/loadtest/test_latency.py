@@ -39,6 +39,16 @@ def test_a_percentile_is_of_so_many_samples_at_least() -> None:
     assert thousand.percentiles_us([0, 50, 99.9, 99.99, 100]) == [1, 500, 999, 1000, 1000]
 
 
+@given(samples)
+def test_counts_are_what_was_recorded(values: list[int]) -> None:
+    counts = _of(values).counts()
+    assert counts == sorted(counts)
+    recorded = [latency_us for latency_us, count in counts for _ in range(count)]
+    assert len(recorded) == len(values)
+    for found, true in zip(recorded, sorted(values), strict=True):
+        assert true * 0.999 - 1 <= found <= true
+
+
 def test_a_batch_is_recorded_as_its_samples_are() -> None:
     batch = Latencies()
     batch.record_many({100: 3, 2000: 1})
