@@ -13,8 +13,8 @@
 Rules that locust does not write down: a master knows a worker only by its `client_ready`, and
 neither answers nor keeps one it does not know; its heartbeats are answered, so silence means that
 it is gone or was started anew; and `spawning` from a worker it does not know makes it say `quit`.
-So after SILENT_S without an answer we stop our users and announce ourselves again, which a new
-master takes for a new worker and an old one for one that came back.
+So after SILENT_S without an answer we stop our users and come again, by another name: the old
+one may be taken for as long as a master has not seen its connection end.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,9 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Redial:
-    """The connection itself shall be made anew."""
+    """The connection itself shall be made anew, by this name; what waits for the old one is void."""
+
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class LocustSession:
     `now` is in seconds of any clock that only grows.
     """
 
-    def __init__(self, node: str, classes: frozenset[str], now: float) -> None:
-        """`node` is this worker's name for its whole life; `classes` are the user classes of its scenario."""
+    def __init__(self, name: str, classes: frozenset[str], now: float) -> None:
+        """No two workers have one name, ``host_4f2a``; `classes` are the user classes of its scenario."""
+        self.node = name
+        """As the master knows it: the name, and a number from the second time on that it comes."""
         self.outbox: list[Said] = []
         self.wishes: list[Wish] = []
         self.news: list[str] = []
@@ -78,7 +82,8 @@ class LocustSession:
         self.state = READY
         self.heard_at = now
         """When the master last answered, or when we began to look for it."""
-        self._node = node
+        self._name = name
+        self._came = 1
         self._classes = classes
         self._is_known = False
         self._announce_at = self._heartbeat_at = self._ticked_at = now
@@ -108,7 +113,7 @@ class LocustSession:
             case "quit":
                 self.wishes.append(Leave())
             case "reconnect":
-                self.wishes.append(Redial())
+                self._come_again("the locust master did not understand us and wants a new connection")
             case kind if kind == WORKERS_WORD:
                 self._shared(said)
             case _:
@@ -153,7 +158,7 @@ class LocustSession:
         self.heard_at += max(0.0, now - self._ticked_at - HEARTBEAT_S)
         self._ticked_at = now
         if self._is_known and now - self.heard_at > SILENT_S:
-            self._lost()
+            self._come_again(f"the locust master has said nothing for {SILENT_S:g} s: it is looked for again")
         if self._is_known and now >= self._heartbeat_at:
             self._heartbeat_at = now + HEARTBEAT_S
             doing = {"current_cpu_usage": cpu_percent, "current_memory_usage": memory_bytes}
@@ -185,8 +190,9 @@ class LocustSession:
         """All users have left and the last figures were told: free for another run."""
         self.state = READY
         self._wanted = {}
-        self._say("client_stopped", None)
-        self._say("client_ready", FOREIGN_VERSION)
+        if self._is_known:
+            self._say("client_stopped", None)
+            self._say("client_ready", FOREIGN_VERSION)
 
     def leave(self) -> None:
         """This worker goes by its own wish."""
@@ -195,14 +201,16 @@ class LocustSession:
     # --- inside -----------------------------------------------------------------------------------------------
 
     def _say(self, kind: str, body: object) -> None:
-        self.outbox.append(Said(kind, body, self._node))
+        self.outbox.append(Said(kind, body, self.node))
 
-    def _lost(self) -> None:
-        """Whatever still waits to be sent was meant for that master: a new one would add it to its own figures."""
-        why = f"the locust master has said nothing for {SILENT_S:g} s"
-        self.news.append(f"{why}: it is looked for again")
+    def _come_again(self, why: str) -> None:
+        """What still waits to be sent was meant for that master: a new one would add it to its own figures."""
+        self.news.append(why)
         self._is_known = False
         self._last_job_at = 0.0
-        self.wishes.append(Redial())
+        self._came += 1
+        self.node = f"{self._name}-{self._came}"
+        self.outbox.clear()
+        self.wishes.append(Redial(self.node))
         if self.state != READY:
             self.wishes.append(Stop(why))
