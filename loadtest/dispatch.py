@@ -52,7 +52,10 @@ class Dispatch:
         `workers` are the living ones.  Users change as soon as the goal arrives, plans at
         `at_us`, which lies far enough ahead for the goal to arrive everywhere before it.
         """
-        self._set_users(load.users, load.classes)
+        if load.by_class is None:
+            self._set_users(load.users, load.classes)
+        else:
+            self._dictate(load.by_class)
         self._set_workers(workers)
         self._spread()
         arrivals = self._arrivals(load, at_us)
@@ -98,6 +101,11 @@ class Dispatch:
             if name is None:
                 return
             self._order.append(name)
+
+    def _dictate(self, by_class: Mapping[Any, int]) -> None:
+        named = {name_of(each): count for each, count in by_class.items()}
+        self._order = [name for name in self._kinds for _ in range(named.get(name, 0))]
+        self._fixed_missing = True
 
     def _missing_of_fixed(self) -> list[str]:
         there = Counter(self._order)

@@ -30,8 +30,13 @@ SILENT_S: Final = 10.0
 # Users that have not all come after so long without one more are not waited for: some ended by themselves.
 SPAWN_PATIENCE_S: Final = 2.0
 
+# Words that only the locustfile which we write knows (`loadtest/locustfile.py`).
 WORKERS_WORD: Final = "parvis_workers"
-"""Said by the locustfile that we write: who the workers of the run are (`loadtest/locustfile.py`)."""
+"""From the master: how many workers the run has."""
+SETTLE_WORD: Final = "parvis_settle"
+"""From the master: the run is about to end, close the audits."""
+SETTLED_WORD: Final = "parvis_settled"
+"""The answer, when the last figures were told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,10 @@ class LocustSession:
         self._last_job_at = 0.0
         self._wanted: dict[str, int] = {}
         self._users = 0
-        self._grew_at = now
+        self._grew_at: float | None = None
+        """When their number last changed; None: nobody has counted since the last job."""
         self._complained: set[str] = set()
+        self._is_settling = False
 
     @property
     def is_known(self) -> bool:
@@ -109,7 +116,11 @@ class LocustSession:
             case "spawn":
                 self._spawn(job_of(said), now)
             case "stop":
+                self._is_settling = False
                 self.wishes.append(Stop("the locust master says stop"))
+            case kind if kind == SETTLE_WORD:
+                self._is_settling = True
+                self.wishes.append(Stop("the locust master ends the run"))
             case "quit":
                 self.wishes.append(Leave())
             case "reconnect":
@@ -141,7 +152,7 @@ class LocustSession:
                 )
         self._wanted = {name: count for name, count in job.users.items() if name in self._classes}
         self.state = SPAWNING
-        self._grew_at = now
+        self._grew_at = None
         self.wishes.append(replace(job, users=self._wanted))
 
     def _shared(self, said: Said) -> None:
@@ -169,7 +180,7 @@ class LocustSession:
 
     def have(self, users: Mapping[str, int], now: float) -> None:
         """The users that live now.  Spawning is complete when they are as many as were asked for, or no more come."""
-        if sum(users.values()) != self._users:
+        if sum(users.values()) != self._users or self._grew_at is None:
             self._users, self._grew_at = sum(users.values()), now
         if self.state != SPAWNING:
             return
@@ -187,7 +198,11 @@ class LocustSession:
         self._say("exception", {"msg": sentence, "traceback": traceback})
 
     def stopped(self) -> None:
-        """All users have left and the last figures were told: free for another run."""
+        """All users have left and the last figures were told: free for another run, or for the end of this one."""
+        if self._is_settling:
+            self._is_settling = False
+            self._say(SETTLED_WORD, None)
+            return
         self.state = READY
         self._wanted = {}
         if self._is_known:
@@ -206,7 +221,7 @@ class LocustSession:
     def _come_again(self, why: str) -> None:
         """What still waits to be sent was meant for that master: a new one would add it to its own figures."""
         self.news.append(why)
-        self._is_known = False
+        self._is_known = self._is_settling = False
         self._last_job_at = 0.0
         self._came += 1
         self.node = f"{self._name}-{self._came}"

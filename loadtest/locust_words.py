@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from loadtest.messages import COUNTS, VIOLATIONS, Finding, Row
+from loadtest.messages import COUNTS, VIOLATIONS
+from loadtest.record import FoundRecord
 from loadtest.tally import WS
 from loadtest.totals import RowSum, Totals
 
@@ -128,12 +129,10 @@ class Span:
 
 
 def report(
-    rows: Sequence[Row], counts: Mapping[str, int], findings: Sequence[Finding], users: Mapping[str, int], span: Span
+    totals: Totals, counts: Mapping[str, float], findings: Sequence[FoundRecord], users: Mapping[str, int], span: Span
 ) -> dict[str, object]:
     """The body of `stats`: everything since the last one.  Takes tens of milliseconds when latencies are many."""
-    totals = Totals()
-    totals.add(rows)
-    audit, checked = _audit_row(counts, findings), counts.get("audited", 0)
+    audit, checked = _audit_row(counts, findings), int(counts.get("audited", 0))
     whole = totals.aggregated()
     untimed = whole.failures + max(checked, audit.failures)
     whole.merge(audit)
@@ -149,7 +148,7 @@ def report(
     }
 
 
-def _audit_row(counts: Mapping[str, int], findings: Sequence[Finding]) -> RowSum:
+def _audit_row(counts: Mapping[str, float], findings: Sequence[FoundRecord]) -> RowSum:
     """Violations as failures with names: those that are told of in words, and one line for the rest of each kind."""
     row = RowSum(WS, AUDIT)
     for finding in findings:
@@ -158,7 +157,7 @@ def _audit_row(counts: Mapping[str, int], findings: Sequence[Finding]) -> RowSum
     for kind in VIOLATIONS:
         in_words = sum(finding.count for finding in findings if finding.kind == kind)
         if counts.get(kind, 0) > in_words:
-            row.errors[f"{kind}: {COUNTS[kind]}"] += counts[kind] - in_words
+            row.errors[f"{kind}: {COUNTS[kind]}"] += int(counts[kind]) - in_words
     row.failures = sum(row.errors.values())
     return row
 

@@ -31,6 +31,8 @@ class Load:
     """Open-model slots a second: of classes (or their names), or of all that have a plan together; None: as the classes say."""
     classes: Sequence[Any] | None = None
     """The classes (or their names) that new users are of; None: of all."""
+    by_class: Mapping[Any, int] | None = None
+    """Exactly so many of each class (or its name), whatever the weights; `users` is their sum then."""
 
 
 class LoadTestShape:

@@ -50,6 +50,14 @@ def test_a_shape_that_names_classes_spawns_of_these_and_takes_nobody_away() -> N
     assert _wanted(dispatch, 40, ["A", "B"]) == {"A": 15, "B": 25}
 
 
+def test_a_load_may_say_exactly_how_many_of_each_class() -> None:
+    dispatch = Dispatch([Kind("A", 5), Kind("B"), Kind("Host", fixed_count=3)])
+    dispatch.goals(Load(7, 1, by_class={"A": 1, "B": 6, "left out by tags": 9}), [0], 0)
+    assert dispatch.users() == {"A": 1, "B": 6}
+    dispatch.goals(Load(2, 1, by_class={"B": 2}), [0, 1], 0)
+    assert dispatch.users() == {"B": 2}
+
+
 def test_only_fixed_counts_are_as_many_as_they_are() -> None:
     assert _wanted(Dispatch([Kind("Host", fixed_count=3)]), 100) == {"Host": 3}
 

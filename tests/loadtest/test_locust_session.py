@@ -4,6 +4,8 @@ import pytest
 
 from loadtest.locust_session import (
     ANNOUNCE_S,
+    SETTLE_WORD,
+    SETTLED_WORD,
     SILENT_S,
     SPAWN_PATIENCE_S,
     WORKERS_WORD,
@@ -100,8 +102,9 @@ def test_each_step_of_a_ramp_is_a_job_and_is_complete_when_the_users_are_there(k
 
 def test_users_that_ended_by_themselves_are_not_waited_for(known: Talk) -> None:
     known.spawn(1.0, Citizen=3)
+    known.pass_time(SPAWN_PATIENCE_S + 1)
     known.session.have({"Citizen": 2}, known.now)
-    known.said()
+    assert "spawning_complete" not in known.said()
     known.pass_time(SPAWN_PATIENCE_S + 0.2)
     known.session.have({"Citizen": 2}, known.now)
     assert known.said() == ["spawning_complete"]
@@ -137,6 +140,29 @@ def test_a_stop_makes_it_free_for_another_run(known: Talk) -> None:
     assert known.session.state == READY
     known.spawn(6.0, Citizen=2)
     assert known.session.state == SPAWNING
+
+
+def test_audits_are_closed_before_the_end_of_the_run_and_it_is_said(known: Talk) -> None:
+    known.spawn(5.0, Citizen=1)
+    known.session.have({"Citizen": 1}, known.now)
+    known.wishes()
+    known.said()
+    known.hear(SETTLE_WORD)
+    assert [type(wish) for wish in known.wishes()] == [Stop]
+    known.session.stopped()
+    assert known.said() == [SETTLED_WORD]
+    known.hear("stop")
+    known.session.stopped()
+    assert known.said() == ["client_stopped", "client_ready"]
+
+
+def test_a_stop_while_audits_are_closed_is_what_counts(known: Talk) -> None:
+    known.spawn(5.0, Citizen=1)
+    known.said()
+    known.hear(SETTLE_WORD)
+    known.hear("stop")
+    known.session.stopped()
+    assert known.said() == ["client_stopped", "client_ready"]
 
 
 def test_what_else_the_master_wants(known: Talk) -> None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.locust_words import AUDIT, MESSAGE_BYTES_MAX, Job, NotLocust, Said, Span, bucket_ms, decode, encode, job_of, report
-from loadtest.messages import Finding, Row
+from loadtest.record import FoundRecord
 from loadtest.tally import Tally
+from loadtest.totals import Totals
 
 SPAN = Span(1000.25, 1001.25)
 
@@ -20,8 +21,10 @@ def entries(body: dict[str, object]) -> dict[str, dict[str, object]]:
     return {each["name"]: each for each in stats}
 
 
-def rows_of(tally: Tally) -> list[Row]:
-    return tally.take()[0]
+def rows_of(tally: Tally) -> Totals:
+    totals = Totals()
+    totals.add(tally.take()[0])
+    return totals
 
 
 bodies = st.none() | st.integers(-(2**31), 2**31) | st.dictionaries(st.text(), st.floats(allow_nan=False))
@@ -118,8 +121,8 @@ def test_errors_have_the_keys_by_which_locust_adds_them_up() -> None:
 
 
 def test_violations_are_failures_with_names_of_the_row_audit() -> None:
-    findings = [Finding("lost", "square/a", 7, 2, "auditor 1", "offsets 7 to 8 never came")]
-    body = report([], {"audited": 100, "lost": 5, "duplicated": 1}, findings, {}, SPAN)
+    findings = [FoundRecord("lost", "square/a", 7, 2, "auditor 1", "offsets 7 to 8 never came")]
+    body = report(Totals(), {"audited": 100, "lost": 5, "duplicated": 1}, findings, {}, SPAN)
     entry = entries(body)[AUDIT]
     assert (entry["num_requests"], entry["num_failures"], entry["response_times"]) == (100, 6, {})
     errors = body["errors"]
@@ -135,7 +138,7 @@ def test_violations_are_failures_with_names_of_the_row_audit() -> None:
 
 
 def test_a_second_in_which_nothing_happened_has_no_entries() -> None:
-    body = report([], {}, [], {"Citizen": 2}, SPAN)
+    body = report(Totals(), {}, [], {"Citizen": 2}, SPAN)
     assert (body["stats"], body["errors"], body["user_count"], body["user_classes_count"]) == ([], {}, 2, {"Citizen": 2})
     total = body["stats_total"]
     assert isinstance(total, dict)
