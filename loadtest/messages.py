@@ -98,6 +98,8 @@ class Placed(Struct, frozen=True, array_like=True):
     room: str
     epoch: str
     pairs: list[int]
+    watched: list[int] = []
+    """(first, last) offsets, flat, for all of which an auditor was there: told when it leaves the log or the run."""
 
 
 class Raised(Struct, frozen=True, array_like=True):
