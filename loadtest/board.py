@@ -19,7 +19,7 @@ import trio
 
 from loadtest.record import RunRecord
 from loadtest.steering import Steered
-from loadtest.timeline import timeline_of, values_of
+from loadtest.timeline import point_of, timeline_of
 
 # How soon a change is seen: moments come once a second.
 TICK_S: Final = 0.25
@@ -96,7 +96,7 @@ class Board:
                     yield _event("past", msgspec.json.encode(timeline_of(moments, POINTS_MAX)))
                 for moment in moments[moments_told:]:
                     moments_told += 1
-                    yield _event("moment", msgspec.json.encode({"at": moment.at_s, "values": values_of(moment)}))
+                    yield _event("moment", msgspec.json.encode(point_of(moment)))
                 for kind, version in list(self._versions.items()):
                     if told.get(kind) != version:
                         told[kind] = version

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+NOTHING: Final = "\N{EN DASH}"
+"""Stands where nothing was measured."""
 _THOUSAND: Final = 1000
 
 
@@ -13,6 +15,14 @@ def digits(value: float) -> str:
         return f"{value:,.0f}"
     text = f"{value:.3g}"
     return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text
+
+
+def count(value: float) -> str:
+    """``1,234,567``, and from ten millions on ``15.2 M``."""
+    for bound, word in ((1e9, "G"), (1e6, "M")):
+        if abs(value) >= 10 * bound or (word == "G" and abs(value) >= bound):
+            return f"{digits(value / bound)} {word}"
+    return digits(value)
 
 
 def milliseconds(value: float) -> str:

@@ -2,8 +2,8 @@
 
 The report and the live page draw the same charts with the same script (`pages/charts.js`):
 
-    a timeline  {"at": [0, 1, ...], "every_s": 1, "columns": {"users.living": [5, 9, ...], ...}}
-    a moment    {"at": 2, "values": {"users.living": 12, ...}}   one more point of each column
+    a timeline  {"at": [0, 1, ...], "every_s": 1, "columns": {"users.living": [5, 9, ...], ...}, "marks": [...]}
+    a point     {"at": 2, "values": {"users.living": 12, ...}, "marks": []}   one more of each column
     a chart     `Chart`; a line's `column` may have one ``*``: a line for each column that fits
 
 `null` is a second in which nothing was measured.
@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from loadtest.record import Moment
+from loadtest.record import Mark, Moment
 from loadtest.totals import is_part
 
 # Lines of one kind in a chart, for instance of each worker: more cannot be told apart.
@@ -45,6 +45,8 @@ class Chart(Struct, frozen=True, omit_defaults=True):
     log: bool = False
     about: str = ""
     """One sentence below the title."""
+    over: str = ""
+    """`share` for a curve over shares of all samples: its `at` counts nines, 1 is 90 %, 2 is 99 %."""
 
 
 class Timeline(Struct, frozen=True):
@@ -53,6 +55,15 @@ class Timeline(Struct, frozen=True):
     at: list[float]
     every_s: int
     columns: dict[str, list[float | None]]
+    marks: list[Mark]
+
+
+class Point(Struct, frozen=True):
+    """One moment, as charts take it."""
+
+    at: float
+    values: dict[str, float]
+    marks: list[Mark]
 
 
 def _percentiles(row: str) -> list[Line]:
@@ -149,6 +160,10 @@ def values_of(moment: Moment) -> dict[str, float]:
     return {column: _short(value) for column, value in values.items()}
 
 
+def point_of(moment: Moment) -> Point:
+    return Point(moment.at_s, values_of(moment), moment.marks)
+
+
 def timeline_of(moments: Sequence[Moment], points_max: int) -> Timeline:
     """The run in at most `points_max` points.
 
@@ -160,7 +175,7 @@ def timeline_of(moments: Sequence[Moment], points_max: int) -> Timeline:
     buckets = [rows[start : start + every_s] for start in range(0, len(rows), every_s)]
     columns = {name: [_one(name, bucket) for bucket in buckets] for name in _columns(rows)}
     at = [_short(moments[min(start + every_s, len(moments)) - 1].at_s) for start in range(0, len(moments), every_s)]
-    return Timeline(at, every_s, columns)
+    return Timeline(at, every_s, columns, [mark for moment in moments for mark in moment.marks])
 
 
 def _columns(rows: Sequence[Mapping[str, float]]) -> Iterator[str]:

@@ -1,12 +1,14 @@
 // Draws a run's charts with uPlot, for the report and for the live page.
 //
 //   const charts = ParvisCharts(host, descriptions, timeline)   frames are made inside `host`
-//   charts.append({at: 12, values: {"users.living": 40}})        one more point of each column
+//   charts.append({at: 12, values: {"users.living": 40}, marks: []})   one more point of each column
 //   charts.replace(timeline)                                     all of it anew
 //
-// The data are those of loadtest/timeline.py: a timeline {at, every_s, columns}, descriptions {id, title,
+// The data are those of loadtest/timeline.py: a timeline {at, every_s, columns, marks}, descriptions {id, title,
 // unit, lines, log, about}.  A description without any column has no frame until one appears.  In what is
-// appended, a rate (`per_s.`) that is absent was 0, any other column was not measured.
+// appended, a rate (`per_s.`) that is absent was 0, any other column was not measured.  Marks {at_s, seconds, kind,
+// text} are what was done on purpose.  Where `at` is no time but shares of all samples (`over: "share"`), it
+// counts nines: 1 is 90 %, 2 is 99 %.
 
 const ParvisCharts = (() => {
   "use strict";
@@ -118,17 +120,51 @@ const ParvisCharts = (() => {
     return splits.map((value) => (Number.isInteger(+Math.log10(value).toFixed(6)) ? value : null));
   }
 
-  function optionsOf(description, lines, width) {
+  // What was done on purpose: a line where it began, a veil as long as it lasted, its words where there is room.
+  function drawMarks(plot, marks) {
+    const {ctx, bbox} = plot;
+    const ratio = devicePixelRatio;
+    let free = -Infinity;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    ctx.textAlign = "left";
+    for (const {at_s, seconds, text} of marks) {
+      const x = plot.valToPos(at_s, "x", true);
+      ctx.fillStyle = `color-mix(in srgb, ${colour("warn")} 10%, transparent)`;
+      ctx.fillRect(x, bbox.top, plot.valToPos(at_s + (seconds || 0), "x", true) - x, bbox.height);
+      ctx.fillStyle = colour("warn");
+      ctx.fillRect(x - ratio / 2, bbox.top, ratio, bbox.height);
+      const wide = ctx.measureText(text).width;
+      const left = Math.min(x + 4 * ratio, bbox.left + bbox.width - wide);
+      if (left < free) continue;
+      ctx.fillText(text, left, bbox.top + 2 * ratio);
+      free = left + wide + 8 * ratio;
+    }
+    ctx.restore();
+  }
+
+  function nines(value) {
+    return value == null ? "" : value === 0 ? "0 %" : `${+(100 - 100 / 10 ** value).toPrecision(6)} %`;
+  }
+
+  function optionsOf(description, lines, width, marks) {
+    const isOverTime = description.over !== "share";
+    const where = isOverTime ? clock : nines;
     return {
       width, height: HEIGHT,
       padding: [8, 22, 0, 0],
-      cursor: {sync: {key: "parvis"}, drag: {x: true, y: false}, points: {size: 6}},
+      cursor: {...(isOverTime ? {sync: {key: "parvis"}} : {}), drag: {x: true, y: false}, points: {size: 6}},
+      hooks: {draw: [(plot) => isOverTime && drawMarks(plot, marks())]},
       scales: {
         x: {time: false},
         y: description.log ? {distr: 3, range: decades} : {range: fromZero},
       },
       axes: [
-        axis({size: 26, incrs: STEPS, space: 60, values: (plot, splits) => splits.map(clock)}),
+        axis({size: 26, incrs: isOverTime ? STEPS : [1], space: 60, values: (plot, splits) => splits.map(where)}),
         axis(
           {
             size: 58, space: 34, values: (plot, splits) => splits.map((value) => onAxis(value, description.unit)),
@@ -138,7 +174,7 @@ const ParvisCharts = (() => {
         ),
       ],
       series: [
-        {label: "\u200b", value: (plot, value, index, at) => (at == null ? "" : `at ${clock(value)}`)},
+        {label: "\u200b", value: (plot, value, index, at) => (at == null ? "" : `at ${where(value)}`)},
         ...lines.map((line) => seriesOf(line, description.unit)),
       ],
     };
@@ -180,13 +216,14 @@ const ParvisCharts = (() => {
       const data = [timeline.at, ...lines.map(({column}) =>
         this.description.log ? timeline.columns[column].map(positive) : timeline.columns[column])];
       const shown = lines.map(({column}) => column).join("\n");
+      this.marks = timeline.marks;
       if (this.plot && shown === this.shown && !anew) {
         this.plot.setData(data);
         return;
       }
       this.plot?.destroy();
       this.shown = shown;
-      this.plot = new uPlot(optionsOf(this.description, lines, this.width()), data, this.place);
+      this.plot = new uPlot(optionsOf(this.description, lines, this.width(), () => this.marks), data, this.place);
       this.box.setAttribute("aria-label", `${this.description.title}: ${lines.map(({label}) => label).join(", ")}`);
     }
 
@@ -201,7 +238,7 @@ const ParvisCharts = (() => {
 
   // --- all of them --------------------------------------------------------------------------------------------------
 
-  return function ParvisCharts(host, descriptions, timeline = {at: [], every_s: 1, columns: {}}) {
+  return function ParvisCharts(host, descriptions, timeline = {at: [], every_s: 1, columns: {}, marks: []}) {
     const frames = descriptions.map((description) => new Frame(host, description));
     const draw = (anew) => frames.forEach((frame) => frame.draw(timeline, anew));
     // Colours of legends are taken once, so a plot is made anew where they change.
@@ -212,12 +249,13 @@ const ParvisCharts = (() => {
     addEventListener("afterprint", () => { delete document.documentElement.dataset.theme; repaint(); });
     draw();
     return {
-      append({at, values}) {
+      append({at, values, marks = []}) {
         const {columns} = timeline;
         for (const column of Object.keys(values)) columns[column] ??= timeline.at.map(() => (column.startsWith("per_s.") ? 0 : null));
         timeline.at.push(at);
         for (const column of Object.keys(columns)) columns[column].push(values[column] ?? (column.startsWith("per_s.") ? 0 : null));
         if (timeline.at.length > POINTS_MAX) [timeline.at, ...Object.values(columns)].forEach((each) => each.shift());
+        timeline.marks.push(...marks);
         draw();
       },
       replace(whole) {

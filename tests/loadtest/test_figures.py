@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.figures import digits, duration, milliseconds, per_second, share, size
+from loadtest.figures import count, digits, duration, milliseconds, per_second, share, size
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,15 @@ from loadtest.figures import digits, duration, milliseconds, per_second, share, 
 )  # fmt: skip
 def test_three_digits_or_all_before_the_point(value: float, text: str) -> None:
     assert digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1234567, "1,234,567"), (9_999_999, "9,999,999"), (15_234_567, "15.2 M"), (999_900_000, "1,000 M")],
+)
+def test_counts_that_are_too_long_for_a_glance_are_shortened(value: float, text: str) -> None:
+    assert count(value) == text
+    assert count(1.5e9) == "1.5 G"
 
 
 def test_units() -> None:

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from loadtest.record import Moment, Percentiles, ServerProbe, WorkerProbe
-from loadtest.timeline import CHARTS, FAMILY_MAX, fits, timeline_of, values_of
+from loadtest.record import Mark, Moment, Percentiles, ServerProbe, WorkerProbe
+from loadtest.timeline import CHARTS, FAMILY_MAX, Point, fits, point_of, timeline_of, values_of
 from tests.support.run_record import moments
 
 
@@ -68,7 +68,14 @@ def test_of_many_alike_those_with_the_highest_peaks_are_shown() -> None:
 
 def test_an_empty_run_has_empty_columns() -> None:
     timeline = timeline_of([], 100)
-    assert (timeline.at, timeline.every_s, timeline.columns) == ([], 1, {})
+    assert (timeline.at, timeline.every_s, timeline.columns, timeline.marks) == ([], 1, {}, [])
+
+
+def test_what_was_done_on_purpose_keeps_its_own_moment() -> None:
+    kill, freeze = Mark(1.2, "fault", "kill shard: shard-1"), Mark(3.7, "fault", "freeze gateway: gateway-1", 5.0)
+    ran = [moment(1.0), moment(2.0, marks=[kill]), moment(3.0), moment(4.0, marks=[freeze])]
+    assert timeline_of(ran, points_max=2).marks == [kill, freeze]
+    assert point_of(ran[1]) == Point(2.0, values_of(ran[1]), [kill])
 
 
 def test_patterns() -> None:
