@@ -114,9 +114,15 @@ class HonestGateway:
         if self.refuse_dials:
             raise OSError("nobody listens")
         ours, theirs = memory_stream_pair()
-        self.server_streams.append(ours)
-        self._nursery.start_soon(self._serve, ours, url)
+        self._nursery.start_soon(self.serve, ours, url)
         return theirs
+
+    async def listen(self, url: str = "") -> str:
+        """A port of the loopback interface for clients that have sockets of their own; answers its address."""
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        address = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
+        self._nursery.start_soon(trio.serve_listeners, lambda stream: self.serve(stream, url or address), [listener])
+        return address
 
     def say(self, room: str, text: str, by: str = "other") -> Event:
         """Somebody else speaks."""
@@ -147,7 +153,9 @@ class HonestGateway:
         for peer in self.peers:
             peer.send(Ping())
 
-    async def _serve(self, stream: trio.abc.Stream, url: str) -> None:
+    async def serve(self, stream: trio.abc.Stream, url: str) -> None:
+        """One connection, until it ends."""
+        self.server_streams.append(stream)
         peer: Peer | None = None
         try:
             async with trio.open_nursery() as nursery:
@@ -163,7 +171,7 @@ class HonestGateway:
                         self._take(peer, decode_client_message(data.encode() if isinstance(data, str) else data, form))
                 except ConnectionClosed:
                     self._forget(peer)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed):
             pass
         finally:
             if peer is not None:
