@@ -4,6 +4,7 @@ import {clock, digits, element, exceptions, failures, findings, milliseconds, st
 const at = (id) => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
 const words = await (await fetch("/words.json")).json();
+const canDraw = typeof uPlot !== "undefined";
 const TABLES = {statistics, failures, findings, exceptions, workers};
 let charts, standing, tables, values = {}, edited = false;
 
@@ -14,6 +15,7 @@ function figure(name, text, unit = "") {
 }
 
 function showFigures() {
+  if (values["users.living"] === undefined) return; // Before the first second there is nothing to tell.
   const living = values["users.living"] ?? 0;
   const [p99, unit] = milliseconds(values["latency.deliver.p99"]);
   const [p50, max] = ["p50", "max"].map((part) => milliseconds(values[`latency.deliver.${part}`]).join(" "));
@@ -34,20 +36,26 @@ function showFigures() {
 
 function showPast(timeline) {
   values = Object.fromEntries(Object.entries(timeline.columns).map(([name, column]) => [name, column.at(-1) ?? undefined]));
-  at("no-charts").hidden = timeline.at.length > 0;
-  if (typeof uPlot === "undefined") {
-    at("no-charts").hidden = false;
-    at("no-charts").textContent = "The charts need uPlot, which is not here yet; run: make charts. Figures and tables do without.";
-  } else if (charts) charts.replace(timeline);
-  else charts = ParvisCharts(at("frames"), words.charts, timeline);
+  if (charts) charts.replace(timeline);
+  else if (canDraw) charts = ParvisCharts(at("frames"), words.charts, timeline);
+  showInvitation();
   showFigures();
 }
 
 function showMoment(moment) {
   values = moment.values;
-  at("no-charts").hidden = typeof uPlot !== "undefined";
   charts?.append(moment);
+  showInvitation();
   showFigures();
+}
+
+function showInvitation() {
+  const hasBegun = values["users.living"] !== undefined;
+  const canBegin = standing?.phase === "ready" && !standing.shape;
+  at("no-charts").hidden = canDraw && hasBegun;
+  at("no-charts").textContent = !canDraw ? "The charts need uPlot, which is not here yet; run: make charts. Figures and tables do without."
+    : canBegin ? "Choose how many users there shall be, and how many of them come a second; then press Start."
+    : "Charts begin with the first second of the run.";
 }
 
 // --- how it stands --------------------------------------------------------------------------------------------
@@ -75,6 +83,7 @@ function showStanding(now) {
   at("stop").disabled = !(now.phase === "spawning" || now.phase === "running");
   // What somebody is about to send is theirs until it is sent.
   if (!edited) [at("users").value, at("spawn").value] = [now.users, now.spawn_per_s];
+  showInvitation();
   showVerdict();
 }
 
@@ -136,6 +145,7 @@ function openTab(tab) {
     each.tabIndex = each === tab ? 0 : -1;
     at(each.getAttribute("aria-controls")).hidden = each !== tab;
   }
+  tab.scrollIntoView({block: "nearest", inline: "center"});
   history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
   showTable();
 }

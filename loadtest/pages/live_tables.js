@@ -36,14 +36,14 @@ const nothing = (text) => element("p", text, {className: "empty"});
 
 // A column: [head, what a row has there, class?].  The first column names the row; `text` and `wide` are read from the left.
 function table(caption, columns, rows) {
-  const head = columns.map(([text, , look = ""]) => element("th", text, {scope: "col", className: typeof look === "string" ? look : ""}));
+  const head = columns.map(([text, , look]) => element("th", text, {scope: "col", className: look?.startsWith?.("text") ? "text" : ""}));
   const body = rows.map((row) => element("tr", "", {}, ...columns.map(([, value, look = ""], place) => {
     const className = typeof look === "string" ? look : look(row);
     return place ? element("td", String(value(row)), {className}) : element("th", String(value(row)), {scope: "row", className});
   })));
   const made = element("table", "", {}, element("caption", caption), element("thead", "", {}, element("tr", "", {}, ...head)), element("tbody", "", {}, ...body));
   // What can be scrolled must be reached with keys, and must have a name.
-  const frame = element("div", "", {className: "scroll", tabIndex: 0}, made);
+  const frame = element("div", "", {className: columns.length > 3 ? "scroll" : "scroll narrow", tabIndex: 0}, made);
   frame.setAttribute("role", "region");
   frame.setAttribute("aria-label", caption);
   return frame;
