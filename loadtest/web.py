@@ -149,7 +149,9 @@ def make_app(run: Steered, board: Board, access: Access, downloads: Mapping[str,
             return _sentence(404, f"There is no such file; there are {', '.join(downloads)}.")
         download = downloads[name]
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        return Response(download.made_of(run.record()), media_type=download.media_type, headers=headers)
+        # A report of a long run takes a second to make: the run's own loop does not wait for it.
+        made = await trio.to_thread.run_sync(download.made_of, run.record())
+        return Response(made, media_type=download.media_type, headers=headers)
 
     @app.post("/start")
     async def start(request: Request) -> Response:

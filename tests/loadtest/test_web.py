@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,24 +55,32 @@ async def closed(nursery: trio.Nursery) -> View:
     return await serve(nursery, access_for("127.0.0.1", LOGIN))
 
 
-async def stream_of(port: int) -> AsyncIterator[bytes]:
-    """What comes on the stream of events, after the head."""
-    stream = await trio.open_tcp_stream("127.0.0.1", port)
-    async with stream:
+class Watcher:
+    """Somebody who reads the stream of events."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._said = b""
+
+    async def wait_for(self, *wanted: bytes) -> None:
+        """Read on until all of it has been said."""
+        with trio.fail_after(30):
+            while not all(each in self._said for each in wanted):
+                chunk = await self._stream.receive_some(65536)
+                assert chunk, f"the stream ended: {self._said!r}"
+                self._said += chunk
+
+    async def wait_end(self) -> None:
+        with trio.fail_after(30):
+            while await self._stream.receive_some(65536):
+                pass
+
+
+@asynccontextmanager
+async def watcher(port: int) -> AsyncIterator[Watcher]:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-        async for chunk in stream:
-            yield chunk
-
-
-async def wait_for(port: int, *wanted: bytes) -> bytes:
-    """Read the stream until all of it was in it."""
-    said = b""
-    with trio.fail_after(30):
-        async for chunk in stream_of(port):
-            said += chunk
-            if all(each in said for each in wanted):
-                return said
-    raise AssertionError(f"the stream ended: {said!r}")
+        yield Watcher(stream)
 
 
 # --- looking ----------------------------------------------------------------------------------------
@@ -90,11 +99,12 @@ async def test_the_page_names_only_files_that_are_served_and_holds_the_token(vie
 async def test_events_tell_the_past_and_go_on(view: View) -> None:
     view.run.start(100, 10.0)
     view.run.advance(5)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait_for, view.port, b"event: past", b'"at":[1,2,3,4,5]', b"event: moment", b'"at":6')
-        nursery.start_soon(wait_for, view.port, b"event: standing", b"event: tables", b"event: log", b'"at":6')
-        await wait_for(view.port, b"event: past")
+    async with watcher(view.port) as one, watcher(view.port) as other:
+        for each in (one, other):
+            await each.wait_for(b"event: past", b'"at":[1,2,3,4,5]', b"event: standing", b"event: tables", b"event: log")
         view.run.advance()
+        for each in (one, other):
+            await each.wait_for(b"event: moment", b'"at":6')
 
 
 async def test_too_many_watchers_are_told_so(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,10 +251,7 @@ async def test_watchers_do_not_keep_it_from_ending() -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(serve_web, sock, run, access_for("127.0.0.1", None), DOWNLOADS, wait_end=end.wait))
-            await wait_for(port, b"event: past")
-            async with await trio.open_tcp_stream("127.0.0.1", port) as watching:
-                await watching.send_all(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-                assert await watching.receive_some(1)
+            async with watcher(port) as watching:
+                await watching.wait_for(b"event: past")
                 end.set()
-                while await watching.receive_some(65536):
-                    pass
+                await watching.wait_end()
