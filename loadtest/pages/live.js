@@ -191,10 +191,23 @@ at("stop").addEventListener("click", () => steer("stop"));
 // --- the stream; a browser takes it up again by itself ----------------------------------------------------------------------
 
 const SHOWN = {past: showPast, moment: showMoment, standing: showStanding, tables: showTables, log: showLog};
-const stream = new EventSource("/events");
-for (const [kind, show] of Object.entries(SHOWN)) stream.addEventListener(kind, (event) => show(JSON.parse(event.data)));
-stream.addEventListener("open", () => trouble(""));
-stream.addEventListener("error", () => {
-  if (standing?.phase === "ended") trouble("The load test has ended, and its program, too: what is shown is the end.");
-  else trouble("The load test does not answer: what is shown is the last that it said.");
+const HIDDEN_MS = 60_000;
+let stream, leaving;
+
+function watch() {
+  stream = new EventSource("/events");
+  for (const [kind, show] of Object.entries(SHOWN)) stream.addEventListener(kind, (event) => show(JSON.parse(event.data)));
+  stream.addEventListener("open", () => trouble(""));
+  stream.addEventListener("error", () => {
+    if (standing?.phase === "ended") trouble("The load test has ended, and its program, too: what is shown is the end.");
+    else trouble("The load test does not answer: what is shown is the last that it said.");
+  });
+}
+
+// A browser keeps six connections to a server for all its windows: one that nobody sees gives its own back.
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(leaving);
+  if (document.hidden) leaving = setTimeout(() => stream.close(), HIDDEN_MS);
+  else if (stream.readyState === EventSource.CLOSED) watch();
 });
+watch();
