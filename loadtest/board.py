@@ -11,22 +11,24 @@ told in events of a stream (`text/event-stream`, which browsers reconnect by the
     log       [{"at": ..., "level": ..., "text": ...}]        the newest lines; replaces all
 """
 
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
 import trio
 
+from loadtest.past import Past
 from loadtest.record import RunRecord
 from loadtest.steering import Steered
-from loadtest.timeline import point_of, timeline_of
+from loadtest.timeline import point_of
 
 # How soon a change is seen: moments come once a second.
 TICK_S: Final = 0.25
 # Tables hold every percentile of every row: locust's console takes them every two seconds, too.
 TABLES_EVERY_TICKS: Final = 8
-# What a chart of a wide screen can show.
-POINTS_MAX: Final = 600
+# What a chart of a wide screen can show; a past has up to twice as many points.
+POINTS_MAX: Final = 400
 # Whoever missed more moments than this is told the whole past again, thinned.
 MOMENTS_BEHIND_MAX: Final = 30
 # So long a stream says nothing before it says that it is alive: proxies cut what is silent for a minute.
@@ -44,7 +46,11 @@ class Board:
         # The newest of each kind, and how often it has changed: a watcher compares.
         self._said: dict[str, bytes] = {}
         self._versions: dict[str, int] = {}
-        self._moments_seen = 0
+        self._past = Past(POINTS_MAX)
+        self._seen = 0
+        """Moments of the run that are in the past."""
+        self._newest: deque[bytes] = deque(maxlen=MOMENTS_BEHIND_MAX)
+        """The last of them as events."""
         self._log_end: object = None
         self.watchers = 0
 
@@ -66,8 +72,10 @@ class Board:
         # Nobody watches most of the time, and a record is costly to make.
         if with_tables and self.watchers:
             is_new |= self._say("tables", msgspec.json.encode(tables_of(self._run.record())))
-        if len(self._run.moments) != self._moments_seen:
-            self._moments_seen = len(self._run.moments)
+        for moment in self._run.moments[self._seen :]:
+            self._seen += 1
+            self._past.add(moment)
+            self._newest.append(_event("moment", msgspec.json.encode(point_of(moment))))
             is_new = True
         if is_new:
             changed, self._changed = self._changed, trio.Event()
@@ -81,22 +89,22 @@ class Board:
         return True
 
     async def watch(self) -> AsyncIterator[bytes]:
-        """The stream of one watcher, until it is closed; at most one event of each kind is made ahead of its reading."""
+        """The stream of one watcher, until it is closed."""
         self.watchers += 1
         try:
-            if self.watchers == 1:
-                self.look(with_tables=True)
+            self.look(with_tables=self.watchers == 1)
             told: dict[str, int] = {}
             moments_told = 0
             while True:
                 changed = self._changed
-                moments = self._run.moments
-                if not told or not 0 <= len(moments) - moments_told <= MOMENTS_BEHIND_MAX:
-                    moments_told = len(moments)
-                    yield _event("past", msgspec.json.encode(timeline_of(moments, POINTS_MAX)))
-                for moment in moments[moments_told:]:
-                    moments_told += 1
-                    yield _event("moment", msgspec.json.encode(point_of(moment)))
+                behind = self._seen - moments_told
+                moments_told = self._seen
+                if not told or behind > MOMENTS_BEHIND_MAX:
+                    yield _event("past", msgspec.json.encode(self._past.timeline()))
+                elif behind:
+                    # Of a copy: while these are being read there will be newer ones.
+                    for event in list(self._newest)[-behind:]:
+                        yield event
                 for kind, version in list(self._versions.items()):
                     if told.get(kind) != version:
                         told[kind] = version

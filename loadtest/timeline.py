@@ -9,7 +9,7 @@ The report and the live page draw the same charts with the same script (`pages/c
 `null` is a second in which nothing was measured.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
@@ -172,10 +172,15 @@ def timeline_of(moments: Sequence[Moment], points_max: int) -> Timeline:
     """
     every_s = max(1, -(-len(moments) // points_max))
     rows = [values_of(moment) for moment in moments]
-    buckets = [rows[start : start + every_s] for start in range(0, len(rows), every_s)]
-    columns = {name: [_one(name, bucket) for bucket in buckets] for name in _columns(rows)}
-    at = [_short(moments[min(start + every_s, len(moments)) - 1].at_s) for start in range(0, len(moments), every_s)]
-    return Timeline(at, every_s, columns, [mark for moment in moments for mark in moment.marks])
+    points = [together(rows[start : start + every_s]) for start in range(0, len(rows), every_s)]
+    at = [moments[min(start + every_s, len(moments)) - 1].at_s for start in range(0, len(moments), every_s)]
+    return drawn(at, points, every_s, [mark for moment in moments for mark in moment.marks])
+
+
+def drawn(at: Sequence[float], points: Sequence[Mapping[str, float]], every_s: int, marks: list[Mark]) -> Timeline:
+    """Points as columns: those that a chart shows."""
+    columns = {name: [point.get(name, _absent(name)) for point in points] for name in _columns(points)}
+    return Timeline([_short(each) for each in at], every_s, columns, marks)
 
 
 def _columns(rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
@@ -199,19 +204,22 @@ def fits(column: str, pattern: str) -> bool:
     return len(column) > len(before) + len(after) and column.startswith(before) and column.endswith(after)
 
 
-def _one(name: str, bucket: Sequence[Mapping[str, float]]) -> float | None:
-    """Several seconds as one point."""
+def together(points: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Several points, each of as many seconds, as one."""
+    return {name: _one(name, points) for name in dict.fromkeys(name for point in points for name in point)}
+
+
+def _one(name: str, points: Sequence[Mapping[str, float]]) -> float:
+    """One column of several points, of which at least one has it."""
     if name.startswith("per_s."):
-        return _short(fmean(row.get(name, 0.0) for row in bucket))
-    values = [row[name] for row in bucket if name in row]
-    if not values:
-        return None
-    merge: Callable[[list[float]], float] = max if name.startswith(("latency.", "server.", "worker.")) else _last
-    return merge(values)
+        return _short(fmean(point.get(name, 0.0) for point in points))
+    values = [point[name] for point in points if name in point]
+    return max(values) if name.startswith(("latency.", "server.", "worker.")) else values[-1]
 
 
-def _last(values: list[float]) -> float:
-    return values[-1]
+def _absent(name: str) -> float | None:
+    """What a column is in a second that does not tell it."""
+    return 0 if name.startswith("per_s.") else None
 
 
 def _short(value: float) -> float:
