@@ -24,8 +24,13 @@ class _Version(msgspec.Struct):
 def write_record(path: str, record: RunRecord) -> None:
     """The whole file or none of it.  Raises `OSError` when it cannot be written."""
     part = Path(f"{path}.part")
-    part.write_bytes(b"".join(_lines(record)))
+    part.write_bytes(record_bytes(record))
     os.replace(part, path)
+
+
+def record_bytes(record: RunRecord) -> bytes:
+    """What the file holds."""
+    return b"".join(_lines(record))
 
 
 def read_record(path: str) -> RunRecord:

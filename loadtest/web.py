@@ -14,7 +14,6 @@ Every request first passes `Access`: who may look, who may steer.
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Final
 
@@ -27,8 +26,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from loadtest.board import Board
+from loadtest.downloads import Download
 from loadtest.messages import COUNTS, VIOLATIONS
-from loadtest.record import RunRecord
 from loadtest.steering import NotNow, Steered
 from loadtest.timeline import CHARTS
 from loadtest.web_access import Access, Login, Refusal, is_loopback
@@ -50,16 +49,6 @@ _MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """Something to take away, made of the record so far when it is asked for."""
-
-    media_type: str
-    about: str
-    """One sentence."""
-    made_of: Callable[[RunRecord], str | bytes]
 
 
 class Wanted(Struct, frozen=True, forbid_unknown_fields=True):

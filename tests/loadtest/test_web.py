@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from loadtest import web
-from loadtest.web import BODY_BYTES_MAX, Download, LoginNeeded, access_for, load_pages, serve_web
+from loadtest.downloads import Download
+from loadtest.web import BODY_BYTES_MAX, LoginNeeded, access_for, load_pages, serve_web
 from loadtest.web_access import Access, Login
 from runtime.http_server import listen
 from tests.support.http import Answer, fetch
