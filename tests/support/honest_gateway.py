@@ -137,9 +137,10 @@ class HonestGateway:
 
     async def cut(self) -> None:
         """Every connection breaks without a goodbye."""
-        for stream in self.server_streams:
+        # Who comes back meanwhile is not cut again.
+        streams, self.server_streams = self.server_streams, []
+        for stream in streams:
             await trio.aclose_forcefully(stream)
-        self.server_streams.clear()
 
     async def close_all(self, code: int, reason: str = "") -> None:
         for peer in list(self.peers):
