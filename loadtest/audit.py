@@ -88,6 +88,7 @@ class Audit:
         self._sightings = sightings
         self._connections: dict[ConnectionId, _Connection] = {}
         self._rooms: dict[str, _Room] = {}
+        self._is_closed = False
 
     # --- what happens ------------------------------------------------------------------------------
 
@@ -99,7 +100,9 @@ class Audit:
             it.asked[message.n] = message.room, message.since
 
     def received(self, connection: ConnectionId, message: AnyServerMessage | HistoryPage, at_us: int) -> None:
-        """`at_us` is on the master's clock."""
+        """`at_us` is on the master's clock.  What comes once the audit is closed is nobody's."""
+        if self._is_closed:
+            return
         it = self._connections.setdefault(connection, _Connection())
         match message:
             case Event():
@@ -149,6 +152,7 @@ class Audit:
 
     def close(self, heads: Heads) -> None:
         """The run is over: what has not come up to `heads` is lost.  Without them the client just leaves."""
+        self._is_closed = True
         for connection in list(self._connections):
             self.ended(connection)
         for name, room in self._rooms.items():

@@ -6,6 +6,7 @@ The rules on it are in `loadtest/fitness.py`; here is what has to be measured fo
 import os
 import resource
 import time
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -24,23 +25,25 @@ class SelfCheck:
     """One for a worker, from the start of its run on.
 
     `run` is its one task; `looked_at` is called for each batch of slots, `take` for each beat,
-    and `stops` for the last.
+    and `stops` for those after nothing is published any more.
     """
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._worker = worker
+        self._monotonic = monotonic
         self.fitness = Fitness(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._lag_us_max = 0
         self._late_us_max = 0
         self._cpu_s = time.process_time()
-        self._taken_at = time.monotonic()
+        self._taken_at = monotonic()
+        self._stops: list[str] | None = None
 
     async def run(self) -> None:
         """Sleep and note how late it was, until cancelled."""
-        began = time.monotonic()
+        began = self._monotonic()
         while True:
             await trio.sleep(WAKE_EVERY_S)
-            now = time.monotonic()
+            now = self._monotonic()
             late_us = max(0, int((now - began - WAKE_EVERY_S) * 1e6))
             self.fitness.woke(now - began, late_us)
             self._lag_us_max = max(self._lag_us_max, late_us)
@@ -56,7 +59,7 @@ class SelfCheck:
 
     def take(self) -> Health:
         """How it is doing, since the last call."""
-        cpu_s, now = time.process_time(), time.monotonic()
+        cpu_s, now = time.process_time(), self._monotonic()
         share = (cpu_s - self._cpu_s) / max(now - self._taken_at, 1e-6)
         health = Health(share, _rss_bytes(), self._lag_us_max, self._late_us_max, _open_descriptors())
         self._cpu_s, self._taken_at = cpu_s, now
@@ -65,8 +68,10 @@ class SelfCheck:
         return health
 
     def stops(self) -> list[str]:
-        """Why this worker's figures are worth nothing, over its whole run; for its last beat."""
-        return self.fitness.stops(self._worker)
+        """Why this worker's figures are worth nothing.  Judged at the first call, when the run is over: it is one verdict."""
+        if self._stops is None:
+            self._stops = self.fitness.stops(self._worker)
+        return self._stops
 
 
 def _rss_bytes() -> int:
