@@ -1,7 +1,7 @@
-"""Faults planted in a proxy between a real gateway and auditors: each is found and named, and an honest proxy is clean.
+"""Faults planted in a proxy between a real gateway and its readers: each is found and named, and an honest proxy is clean.
 
-The gateway is `parvis up` as a program; one auditor reads through the proxy, another one
-beside it straight from the gateway, and somebody publishes straight to the gateway.
+The gateway is `parvis up` as a program; somebody publishes straight to it.  An auditor reads through the proxy and
+another one beside it straight from the gateway; or three lean readers do, through the proxy, of which one meets the fault.
 """
 
 import re
@@ -20,8 +20,10 @@ import trio
 from client.client import connect
 from client.connection import dial
 from loadtest.auditor import Auditor
+from loadtest.dialing import Dialer, find_targets
 from loadtest.ledger import Ledger
 from loadtest.places import Places
+from loadtest.pool import ReaderPool
 from loadtest.sightings import Sightings
 from loadtest.stamp import message_id, stamp_text
 from loadtest.tally import Tally
@@ -31,6 +33,7 @@ from wire.client_messages import Ack
 
 MESSAGES = 12
 PLANTED = 5
+LEAN_READERS = 3
 SETTLE_S = 20.0
 
 
@@ -61,11 +64,11 @@ def gateway_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 class Case:
-    """Auditors and a publisher in one room, or more."""
+    """Auditors or lean readers, and a publisher, in one room or more."""
 
-    def __init__(self, port: int, rooms: Sequence[str], tamper: Tamper, delay_s: float, nursery: trio.Nursery) -> None:
+    def __init__(self, port: int, rooms: Sequence[str], tamper: Tamper, nursery: trio.Nursery) -> None:
         self.rooms = rooms
-        self.edge = FaultyEdge(port, tamper, delay_s=delay_s)
+        self.edge = FaultyEdge(port, tamper)
         self.tally = Tally()
         self.sightings = Sightings("k7", self.tally)
         self.ledger = Ledger()
@@ -84,6 +87,25 @@ class Case:
             self._nursery.start_soon(auditor.run, [url], self.rooms, Random(name), dial)
         while not all(auditor.meter.server for auditor in self.auditors):
             await trio.sleep(0.01)
+
+    async def begin_lean(self) -> ReaderPool:
+        await self._nursery.start(self.edge.run)
+        dialer = Dialer(await find_targets([self.edge.url]))
+        pool = ReaderPool(dialer, self.tally, run="k7", offset_us=0, rng=Random(1))
+        await self._nursery.start(pool.run)
+        for _ in range(LEAN_READERS):
+            pool.open(self.rooms, "Lurker")
+        while pool.connected < LEAN_READERS:
+            await trio.sleep(0.01)
+        return pool
+
+    async def finish_lean(self, pool: ReaderPool) -> list[tuple[str, str, int, int]]:
+        for placed in self.acked.take():
+            self.ledger.acked(placed)
+        while pool.behind(self.ledger.heads()):
+            await trio.sleep(0.01)
+        pool.conclude(self.ledger.heads())
+        return [(each.kind, each.room, each.offset, each.count) for each in self.tally.take()[2]]
 
     async def publish(self, count: int = MESSAGES) -> None:
         """To every room, in order, each acknowledged."""
@@ -116,17 +138,17 @@ def now_us() -> int:
 
 
 @asynccontextmanager
-async def audited(port: int, *rooms: str, tamper: Tamper = honest, delay_s: float = 0.0) -> AsyncIterator[Case]:
+async def case_of(port: int, *rooms: str, tamper: Tamper = honest) -> AsyncIterator[Case]:
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            case = Case(port, rooms, tamper, delay_s, nursery)
-            await case.begin()
+            case = Case(port, rooms, tamper, nursery)
             yield case
             nursery.cancel_scope.cancel()
 
 
 async def test_an_honest_proxy_is_found_so(gateway_port: int) -> None:
-    async with audited(gateway_port, "square/honest-1", "square/honest-2") as case:
+    async with case_of(gateway_port, "square/honest-1", "square/honest-2") as case:
+        await case.begin()
         await case.publish(8)
         await case.edge.cut()
         await case.publish(2)
@@ -139,7 +161,8 @@ async def test_an_honest_proxy_is_found_so(gateway_port: int) -> None:
 )
 async def test_a_planted_fault_is_named(gateway_port: int, plant: Callable[[str, int], Tamper], kind: str) -> None:
     room = f"square/planted-{kind}"
-    async with audited(gateway_port, room, tamper=plant(room, PLANTED)) as case:
+    async with case_of(gateway_port, room, tamper=plant(room, PLANTED)) as case:
+        await case.begin()
         await case.publish()
         found = await case.finish()
     # Both auditors are of one process: that one was sent another text than the other is a finding, too.
@@ -154,7 +177,8 @@ def _witnesses(found: Sequence[tuple[str, str, int, int, str]]) -> set[str]:
 
 async def test_an_event_under_another_rooms_name_is_found_in_both(gateway_port: int) -> None:
     room, other = "square/misplaced", "square/elsewhere"
-    async with audited(gateway_port, room, tamper=misplace(room, PLANTED, other)) as case:
+    async with case_of(gateway_port, room, tamper=misplace(room, PLANTED, other)) as case:
+        await case.begin()
         await case.publish()
         found = await case.finish()
     assert found == [("wrong_room", other, PLANTED, 1, "auditor-0"), ("lost", room, PLANTED, 1, "auditor-0")]
@@ -162,7 +186,8 @@ async def test_an_event_under_another_rooms_name_is_found_in_both(gateway_port: 
 
 async def test_an_event_under_the_name_of_a_room_that_was_joined_is_found_by_its_stamp(gateway_port: int) -> None:
     room, other = "square/misplaced-2", "square/elsewhere-2"
-    async with audited(gateway_port, room, other, tamper=misplace(room, PLANTED, other)) as case:
+    async with case_of(gateway_port, room, other, tamper=misplace(room, PLANTED, other)) as case:
+        await case.begin()
         await case.publish(9)
         found = await case.finish()
     assert ("wrong_room", other, PLANTED, 1, "auditor-0") in found
@@ -171,7 +196,8 @@ async def test_an_event_under_the_name_of_a_room_that_was_joined_is_found_by_its
 
 async def test_a_hole_in_a_resume_is_a_resume_gap(gateway_port: int) -> None:
     room = "square/planted-resume"
-    async with audited(gateway_port, room, tamper=drop(room, 9)) as case:
+    async with case_of(gateway_port, room, tamper=drop(room, 9)) as case:
+        await case.begin()
         await case.publish(6)
         await case.edge.cut()
         await case.publish(6)
@@ -181,10 +207,46 @@ async def test_a_hole_in_a_resume_is_a_resume_gap(gateway_port: int) -> None:
 
 async def test_a_message_that_nobody_is_sent_is_the_heads_to_find(gateway_port: int) -> None:
     room = "square/planted-last"
-    async with audited(gateway_port, room, tamper=lambda event: [event] if event.offset < MESSAGES else []) as case:
+    async with case_of(gateway_port, room, tamper=lambda _, event: [event] if event.offset < MESSAGES else []) as case:
+        await case.begin()
         await case.publish()
         case.auditors[1].leave()
         (placed,) = case.acked.take()
         await case.auditors[0].finish({room: (placed.epoch, MESSAGES)}, 2.0)
         (finding,) = case.tally.take()[2]
     assert (finding.kind, finding.room, finding.offset, finding.client) == ("lost", room, MESSAGES, "auditor-0")
+
+
+async def test_lean_readers_find_an_honest_proxy_so(gateway_port: int) -> None:
+    async with case_of(gateway_port, "square/lean-1", "square/lean-2") as case:
+        pool = await case.begin_lean()
+        await case.publish(6)
+        await case.edge.cut()
+        while pool.connected < LEAN_READERS:
+            await trio.sleep(0.01)
+        await case.publish(2)
+        assert await case.finish_lean(pool) == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [(drop, "lost"), (double, "duplicated"), (SwapOnce, "reordered"), (alter, "altered")],
+)
+async def test_lean_readers_name_a_planted_fault(gateway_port: int, plant: Callable[[str, int], Tamper], kind: str) -> None:
+    room = f"square/lean-{kind}"
+    async with case_of(gateway_port, room, tamper=plant(room, PLANTED)) as case:
+        pool = await case.begin_lean()
+        await case.publish()
+        found = await case.finish_lean(pool)
+    assert set(found) == {(kind, room, PLANTED, 1)}
+    assert kind == "altered" or len(found) == 1
+
+
+async def test_lean_readers_find_an_event_under_another_rooms_name_in_both(gateway_port: int) -> None:
+    room, other = "square/lean-misplaced", "square/lean-elsewhere"
+    async with case_of(gateway_port, room, tamper=misplace(room, PLANTED, other)) as case:
+        pool = await case.begin_lean()
+        await case.publish()
+        found = await case.finish_lean(pool)
+    assert ("wrong_room", other, PLANTED, 1) in found
+    assert ("lost", room, PLANTED, 1) in found

@@ -16,23 +16,23 @@ from wire.frames import OPCODE_BINARY, frame
 
 _CHUNK_BYTES: Final = 64 * 1024
 
-Tamper = Callable[[Event], Sequence[Event]]
-"""What is sent instead of an event; the same for all connections of an edge."""
+Tamper = Callable[[int, Event], Sequence[Event]]
+"""What is sent instead of an event on the connection of that number; one for all connections of an edge."""
 
 
-def honest(event: Event) -> Sequence[Event]:
+def honest(connection: int, event: Event) -> Sequence[Event]:
     return [event]
 
 
 class Once:
     """Does something to the event at one offset of one room, the first time that it passes."""
 
-    def __init__(self, room: str, offset: int, act: Tamper) -> None:
+    def __init__(self, room: str, offset: int, act: Callable[[Event], Sequence[Event]]) -> None:
         self._place = room, offset
         self._act = act
         self.has_acted = False
 
-    def __call__(self, event: Event) -> Sequence[Event]:
+    def __call__(self, connection: int, event: Event) -> Sequence[Event]:
         if self.has_acted or (event.room, event.offset) != self._place:
             return [event]
         self.has_acted = True
@@ -40,20 +40,20 @@ class Once:
 
 
 class SwapOnce:
-    """Sends the event at one offset behind its successor, once."""
+    """Sends the event at one offset behind its successor, on one connection, once."""
 
     def __init__(self, room: str, offset: int) -> None:
         self._place = room, offset
-        self._held: Event | None = None
+        self._held: tuple[int, Event] | None = None
         self.has_acted = False
 
-    def __call__(self, event: Event) -> Sequence[Event]:
-        if self._held is not None:
-            held, self._held = self._held, None
+    def __call__(self, connection: int, event: Event) -> Sequence[Event]:
+        if self._held is not None and self._held[0] == connection:
+            (_, held), self._held = self._held, None
             return [event, held]
         if not self.has_acted and (event.room, event.offset) == self._place:
             self.has_acted = True
-            self._held = event
+            self._held = connection, event
             return []
         return [event]
 
@@ -79,12 +79,11 @@ def misplace(room: str, offset: int, other: str) -> Once:
 class FaultyEdge:
     """One port before a gateway's; `run` is its task, and owns all connections'."""
 
-    def __init__(self, target: int, tamper: Tamper = honest, *, delay_s: float = 0.0) -> None:
-        """`delay_s` holds back what the server sends, each piece of it."""
+    def __init__(self, target: int, tamper: Tamper = honest) -> None:
         self._target = target
         self._tamper = tamper
-        self._delay_s = delay_s
         self._connections: list[trio.SocketStream] = []
+        self._count = 0
         self.url = ""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -102,10 +101,11 @@ class FaultyEdge:
     async def _serve(self, near: trio.SocketStream) -> None:
         """One connection, until either side ends it."""
         self._connections.append(near)
+        number = self._count = self._count + 1
         try:
             async with await trio.open_tcp_stream("127.0.0.1", self._target) as far, near, trio.open_nursery() as nursery:
                 nursery.start_soon(self._up, near, far, nursery.cancel_scope)
-                await self._down(far, near)
+                await self._down(far, near, number)
                 nursery.cancel_scope.cancel()
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
@@ -115,7 +115,7 @@ class FaultyEdge:
             await far.send_all(data)
         both.cancel()
 
-    async def _down(self, far: trio.SocketStream, near: trio.SocketStream) -> None:
+    async def _down(self, far: trio.SocketStream, near: trio.SocketStream, number: int) -> None:
         rest = b""
         is_upgraded = False
         async for data in far:
@@ -127,11 +127,10 @@ class FaultyEdge:
                     continue
                 is_upgraded = True
                 await near.send_all(head + blank)
-            out, rest = self._pass(rest)
-            await trio.sleep(self._delay_s)
+            out, rest = self._pass(rest, number)
             await near.send_all(out)
 
-    def _pass(self, data: bytes) -> tuple[bytes, bytes]:
+    def _pass(self, data: bytes, number: int) -> tuple[bytes, bytes]:
         """What is sent for the whole frames of `data`, and what is left of it."""
         out = bytearray()
         at = 0
@@ -144,16 +143,16 @@ class FaultyEdge:
             end = payload_at + length
             if len(data) < payload_at or len(data) < end:
                 break
-            out += self._replaced(data[at:end], data[payload_at:end])
+            out += self._replaced(data[at:end], data[payload_at:end], number)
             at = end
         return bytes(out), data[at:]
 
-    def _replaced(self, whole: bytes, payload: bytes) -> bytes:
+    def _replaced(self, whole: bytes, payload: bytes, number: int) -> bytes:
         if whole[0] & 0x0F != OPCODE_BINARY:
             return whole
         message = decode_server_message(payload, Form.MSGPACK)
         if not isinstance(message, Event):
             return whole
-        sent = self._tamper(message)
+        sent = self._tamper(number, message)
         # Untouched events pass in the gateway's own bytes.
         return b"".join(whole if event is message else frame(OPCODE_BINARY, encode(event, Form.MSGPACK)) for event in sent)
