@@ -181,8 +181,9 @@ class Ear:
         counts["resumes_recovered"] += 1
         place.next = asked.offset + 1
         place.recovered_to = joined.offset
-        # While two connections overlapped the old one may have brought more than was asked from here.
-        place.live_from = before.next - 1
+        # While two connections overlapped the old one may have brought more than was asked from here; and what a
+        # reader missed by its own doing is not timed.
+        place.live_from = max(before.next - 1, min(before.live_from, joined.offset))
 
     def _take(self, line: Line, sight: Sight, at_ns: int) -> None:
         """An event, or a run of them."""

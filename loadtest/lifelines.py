@@ -22,7 +22,7 @@ from loadtest.greeting import Greeting, masked_frame, message_frame
 from loadtest.hearing import ABNORMAL, Ear
 from loadtest.reader import NOWHERE, Line, Reader
 from loadtest.tally import Tally
-from wire.client_messages import Join, JoinRequest, Position
+from wire.client_messages import INTEGER_MAX, Join, JoinRequest, Position
 from wire.codes import CloseCode, may_reconnect
 from wire.frames import OPCODE_CLOSE
 from wire.limits import CLIENT_PING_SLACK_S, CLOSE_GRACE_S, HANDSHAKE_DEADLINE_S, RECONNECT_BASE_S
@@ -100,6 +100,10 @@ class Lifelines:
                 self._turn_at = now
                 continue
             self._dial(reader, is_first=True)
+
+    def after(self, delay_s: float, act: Callable[[Any], None], subject: object) -> None:
+        """Call it then, in a `turn`."""
+        self._at(self.now + delay_s, act, subject)
 
     def _at(self, when: float, act: Callable[[Any], None], subject: object) -> None:
         heapq.heappush(self._due, (when, next(self._order), act, subject))
@@ -300,8 +304,8 @@ class Lifelines:
             if sent < len(data):
                 line.end = line.end or (ABNORMAL, "the server takes no more bytes")
 
-    def lost(self, line: Line, code: int, reason: str) -> None:
-        """An open connection is over, and it was not our wish."""
+    def lost(self, line: Line, code: int, reason: str, *, by_us: bool = False) -> None:
+        """An open connection is over, and it was not our wish; `by_us`: it was a fault that we made."""
         reader, counts = line.reader, self._tally.counts
         line.end = (code, reason)
         self._forget(line)
@@ -309,12 +313,13 @@ class Lifelines:
             return
         reader.line = None
         reader.left.update(line.places)
-        reader.lost_ns = time.monotonic_ns()
         if reader.fault:
-            counts["misbehaved_ended"] += 1
+            # An end that was asked for: no disconnect, no resume whose time counts, and no code that says stop.
+            counts["misbehaved_ended"] += not by_us
             reader.fault = ""
             code = ABNORMAL
         else:
+            reader.lost_ns = time.monotonic_ns()
             counts["disconnects"] += 1
             self._tally.refusals[str(code)] += 1
         if may_reconnect(code):
@@ -347,6 +352,20 @@ class Lifelines:
         if self.open.get(line.sock.fileno()) is line:
             del self.open[line.sock.fileno()]
             self._shut(line)
+
+    def deafen(self, line: Line) -> None:
+        """Read nothing of it any more; that it has ended is still noticed.  What is read late is not timed."""
+        line.place = NOWHERE
+        for place in line.places.values():
+            place.live_from = INTEGER_MAX
+        self._epoll.modify(line.sock.fileno(), select.EPOLLRDHUP)
+
+    def hear_again(self, line: Line) -> None:
+        """Read on, first what has piled up: it is late by our own doing, and not timed."""
+        line.reader.fault, line.heard_at = "", self.now
+        for place in line.places.values():
+            place.live_from = place.room.head
+        self._epoll.modify(line.sock.fileno(), select.EPOLLIN)
 
     def _forget(self, line: Line) -> None:
         fd = line.sock.fileno()

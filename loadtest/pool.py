@@ -20,6 +20,7 @@ import trio
 
 from client.reconnect import Reconnect
 from loadtest.dialing import Dialer
+from loadtest.faults import Faults
 from loadtest.hearing import ABNORMAL, HOLE_GRACE_S, Ear
 from loadtest.lifelines import Lifelines
 from loadtest.reader import Line, Reader
@@ -45,6 +46,7 @@ class ReaderPool:
         self._receptions = Receptions(tally, run, offset_us)
         self._ear = Ear(self._receptions, tally, rng.randbytes(4))
         self._lifelines = Lifelines(dialer, tally, self._ear, self._epoll, rng)
+        self._faults = Faults(self._lifelines, tally, rng)
         self._dialer = dialer
         self._rng = rng
         self._numbers = 0
@@ -68,6 +70,12 @@ class ReaderPool:
         """It says goodbye and does not come back."""
         self._lifelines.close(reader)
         self._wake()
+
+    def fault(self, kind: str, count: int, seconds: float) -> int:
+        """Make so many connected readers misbehave (`messages.Hit`, `loadtest/faults.py`); answers how many there were."""
+        chosen = self._faults.inflict(kind, count, seconds)
+        self._wake()
+        return chosen
 
     @property
     def connected(self) -> int:

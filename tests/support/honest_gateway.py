@@ -38,6 +38,7 @@ from wire.client_messages import (
     Welcome,
 )
 from wire.codes import Refusal
+from wire.errors import PeerError
 
 
 @dataclass
@@ -172,8 +173,8 @@ class HonestGateway:
                         self._take(peer, decode_client_message(data.encode() if isinstance(data, str) else data, form))
                 except ConnectionClosed:
                     self._forget(peer)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed):
-            pass
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, PeerError):
+            await trio.aclose_forcefully(stream)
         finally:
             if peer is not None:
                 self._forget(peer)
