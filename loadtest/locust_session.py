@@ -190,12 +190,14 @@ class LocustSession:
             self._say("spawning_complete", {"user_classes_count": dict(users), "user_count": self._users})
 
     def measured(self, body: Mapping[str, object]) -> None:
-        """What `loadtest.locust_words.report` made of the last second."""
-        self._say("stats", dict(body))
+        """What `loadtest.locust_words.report` made of the last second; for the master whose run it is, and no other."""
+        if self._is_known:
+            self._say("stats", dict(body))
 
     def failed(self, sentence: str, traceback: str = "") -> None:
         """Something for the master's page of exceptions."""
-        self._say("exception", {"msg": sentence, "traceback": traceback})
+        if self._is_known:
+            self._say("exception", {"msg": sentence, "traceback": traceback})
 
     def stopped(self) -> None:
         """All users have left and the last figures were told: free for another run, or for the end of this one."""
@@ -210,7 +212,8 @@ class LocustSession:
             self._say("client_ready", FOREIGN_VERSION)
 
     def leave(self) -> None:
-        """This worker goes by its own wish."""
+        """All users have left, and this worker goes by its own wish."""
+        self._is_known = False
         self._say("quit", None)
 
     # --- inside -----------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ and beside it, as often as you like, wherever parvis is installed:
 Users live in those workers.  The tasks here have no bodies: they are for the page and for --tags.
 """
 
+import os
 import time
 
 from locust import User, events, tag, task
@@ -35,6 +36,10 @@ from locust.runners import MasterRunner
 '''
 
 _TAIL: Final = f'''
+# Our workers begin a whole run of their own first, and locust waits one second for their users before it says that some
+# are missing.  Below four: it may hear nobody meanwhile, and after four silent seconds it takes its workers for dead.
+os.environ.setdefault("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "2.5")
+
 
 @events.init.add_listener
 def hear_workers(environment, **kwargs):

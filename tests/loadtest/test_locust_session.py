@@ -191,6 +191,8 @@ def test_a_silent_master_is_looked_for_again_when_all_users_have_left(known: Tal
     assert isinstance(stop, Stop)
     assert "has said nothing" in stop.why
     assert known.pass_time(2) == []
+    known.session.measured({"stats": []})
+    known.session.failed("of a run that no master knows any more")
     known.session.stopped()
     assert set(known.pass_time(ANNOUNCE_S)) == {"client_ready"}
     known.hear("ack", {"index": 0})
