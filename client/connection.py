@@ -281,7 +281,9 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 
 def _sentence(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    sentence = str(error) or type(error).__name__
+    # Trio says that all attempts failed, and leaves why to the cause.
+    return f"{sentence}: {error.__cause__}" if isinstance(error.__cause__, OSError) else sentence
 
 
 def _retry_after_s(rejection: ConnectionRejected) -> float:

@@ -1,5 +1,6 @@
 """The edge of one connection: whatever a server does ends as one call of the hooks."""
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ class Record:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.is_open = trio.Event()
+        self.reason = ""
 
     def opened(self) -> None:
         self.calls.append(("opened",))
@@ -41,6 +43,7 @@ class Record:
 
     def failed(self, reason: str, retry_after_s: float) -> None:
         self.calls.append(("failed", retry_after_s))
+        self.reason = reason
 
     def closed(self, code: int, reason: str) -> None:
         self.calls.append(("closed", code, reason))
@@ -91,6 +94,15 @@ async def test_nobody_at_the_address_is_a_failure() -> None:
 
     await Connection(URL, Form.MSGPACK, refuse, record).run()
     assert record.calls == [("failed", 0.0)]
+
+
+async def test_a_port_at_which_nobody_listens_is_told_so() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        record = Record()
+        await Connection(f"ws://127.0.0.1:{sock.getsockname()[1]}", Form.MSGPACK, dial, record).run()
+    assert record.calls == [("failed", 0.0)]
+    assert record.reason.endswith("Connection refused")
 
 
 @pytest.mark.parametrize(
