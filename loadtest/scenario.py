@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from loadtest.arrivals import Arrivals
 from loadtest.dispatch import Kind
+from loadtest.fault_plan import Fault, parse_faults
 from loadtest.hooks import Events, events
 from loadtest.shapes import LoadTestShape, Steady
 from loadtest.tasks import Chosen, known_tags, tasks_of
@@ -62,6 +63,8 @@ class Scenario:
     shape: type[LoadTestShape] | None
     options: Mapping[str, Option]
     events: Events
+    faults: tuple[Fault, ...] = ()
+    """What its `faults = ["30s kill shard", ...]` asks for; `--fault` takes their place."""
 
     def option_values(self, given: Mapping[str, str]) -> dict[str, Any]:
         """All options, as given or by default; raises ScenarioError for one that is unknown or of the wrong type."""
@@ -140,7 +143,7 @@ def load_scenario(name: str) -> Scenario:
         raise ScenarioError(f"{path.name} has {len(shapes)} shapes ({names}): mark all but one with abstract = True")
     return Scenario(
         path.stem, path, hashlib.sha256(source).hexdigest(), (module.get("__doc__") or "").strip(), classes,
-        shapes[0] if shapes else None, _options(module, path), events,
+        shapes[0] if shapes else None, _options(module, path), events, _faults(module, path),
     )  # fmt: skip
 
 
@@ -194,6 +197,16 @@ def _options(module: Mapping[str, Any], path: Path) -> dict[str, Option]:
     if not isinstance(options, dict) or not all(isinstance(each, Option) for each in options.values()):
         raise ScenarioError(f'{path.name}: options must be a dict like {{"speakers": Option(20, "how many speak")}}')
     return options
+
+
+def _faults(module: Mapping[str, Any], path: Path) -> tuple[Fault, ...]:
+    lines = module.get("faults", [])
+    if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
+        raise ScenarioError(f'{path.name}: faults must be a list of lines, like ["30s kill shard"]')
+    try:
+        return tuple(parse_faults(lines))
+    except ValueError as error:
+        raise ScenarioError(f"{path.name}: {error}") from error
 
 
 def _classes(module: Mapping[str, Any], path: Path) -> tuple[type[Person], ...]:

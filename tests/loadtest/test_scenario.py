@@ -94,6 +94,12 @@ def test_options_are_read_as_the_type_of_their_default(write: Write) -> None:
         scenario.option_values({"sped": "7"})
 
 
+def test_a_scenario_may_ask_for_faults(write: Write) -> None:
+    assert load_scenario(str(write(_TALK))).faults == ()
+    scenario = load_scenario(str(write(_TALK + "faults = ['30s kill shard', '10s malformed 5']\n")))
+    assert [(fault.at_s, fault.text) for fault in scenario.faults] == [(10, "malformed 5"), (30, "kill shard")]
+
+
 def test_the_command_replaces_what_a_shape_asks_for(write: Write) -> None:
     text = _TALK + "\nclass Evening(Steady):\n    users, spawn_rate, run_time_s = 7, 3.0, 9.0\n"
     scenario = _load(write(text))
@@ -157,6 +163,9 @@ _IDLE = "from loadtest import *\nclass Citizen(User):\n    {}\n"
         (_CITIZEN.format("tasks = 3"), "tasks of Citizen must be a list of tasks, or a dict of tasks and weights"),
         (_CITIZEN.format("tasks = [len]"), "tasks of Citizen: 'len' is neither async def nor a TaskSet"),
         (_CITIZEN.format("x = 1") + "options = ['speed']\n", "evening.py: options must be a dict like"),
+        (_CITIZEN.format("x = 1") + "faults = '30s kill shard'\n", "evening.py: faults must be a list of lines, like"),
+        (_CITIZEN.format("x = 1") + "faults = [30]\n", "evening.py: faults must be a list of lines"),
+        (_CITIZEN.format("x = 1") + "faults = ['30s kill cat']\n", 'evening.py: the fault "30s kill cat" cannot be understood'),
         (_IDLE.format("pass"), "evening.py: Citizen has nothing to do: mark a method with @task"),
         (_IDLE.format("task = []"), "Citizen has nothing to do: did you mean tasks instead of task"),
         (_READER.format("rooms = []"), r"Passer has nothing to read: give it rooms = \[\"square/main\"\]"),
