@@ -282,8 +282,10 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _sentence(error: BaseException) -> str:
     sentence = str(error) or type(error).__name__
-    # Trio says that all attempts failed, and leaves why to the cause.
-    return f"{sentence}: {error.__cause__}" if isinstance(error.__cause__, OSError) else sentence
+    if isinstance(error.__cause__, BaseExceptionGroup):
+        # Trio says that all attempts to connect failed, and leaves why to the cause.
+        return f"{sentence}: {next(_leaves(error.__cause__))}"
+    return sentence
 
 
 def _retry_after_s(rejection: ConnectionRejected) -> float:
