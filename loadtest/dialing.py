@@ -10,7 +10,7 @@ import ipaddress
 import itertools
 import resource
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -95,8 +95,8 @@ class Dialer:
             raise
         return sock
 
-    def dial(self) -> Dial:
-        """For one `client.connect`: its first connection waits for its turn, the next ones do not."""
+    def dial(self, turn_came: Callable[[], None] = lambda: None) -> Dial:
+        """For one `client.connect`: its first connection waits for its turn, of which it is told, the next ones do not."""
         source = next(self._sources) or None
         has_waited = False
 
@@ -107,6 +107,7 @@ class Dialer:
             has_waited = True
             await trio.sleep_until(self.pace.reserve(trio.current_time()))
             async with self._users:
+                turn_came()
                 return await dial(url, local_address=source)
 
         return dial_in_turn

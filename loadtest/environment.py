@@ -14,7 +14,7 @@ class Environment:
 
     events: Events
     hosts: Sequence[str]
-    """Websocket addresses of the gateways; a class with a `host` of its own has that when there are none."""
+    """Websocket addresses of the gateways."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The scenario's own options, with the command's values."""
     tags: Sequence[str] = ()

@@ -33,11 +33,11 @@ class EventHook:
         self._listeners: list[Callable[..., Any]] = []
         self._logged: set[Callable[..., Any]] = set()
 
-    def add_listener(self, listener: Listener) -> Listener:
+    def add_listener(self, listener: Listener, *, first: bool = False) -> Listener:
         """Call it on every event from now on, with the event's values as keywords.  Raises TypeError for an async one."""
         if inspect.iscoroutinefunction(listener):
             raise TypeError(f"a listener of {self.name} is a plain function: write def, not async def")
-        self._listeners.append(listener)
+        self._listeners.insert(0 if first else len(self._listeners), listener)
         return listener
 
     def remove_listener(self, listener: Callable[..., Any]) -> None:

@@ -66,6 +66,11 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     """What its `faults = ["30s kill shard", ...]` asks for; `--fault` takes their place."""
 
+    @property
+    def hosts(self) -> list[str]:
+        """The addresses that its classes name, for a command that names none."""
+        return list(dict.fromkeys(each.host for each in self.classes if each.host is not None))
+
     def option_values(self, given: Mapping[str, str]) -> dict[str, Any]:
         """All options, as given or by default; raises ScenarioError for one that is unknown or of the wrong type."""
         values = {name: option.default for name, option in self.options.items()}

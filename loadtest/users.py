@@ -34,7 +34,7 @@ class Person:
     fixed_count: ClassVar[int] = 0
     """So many, before anybody else, whatever the weights; 0: by weight."""
     host: ClassVar[str | None] = None
-    """A gateway's address, ``ws://chat.example``, when the command names none."""
+    """A gateway's address, ``ws://chat.example``, for when the command names none; a run has one list of them."""
     rooms: ClassVar[Sequence[str]] = ()
     """The rooms they are in."""
     rooms_each: ClassVar[int] = 0
@@ -54,7 +54,7 @@ class Reader(Person):
     """So many of them decode and check every event; at least one of each worker, none for 0."""
 
 
-class Place(Protocol):
+class Footing(Protocol):
     """What a run gives to one user (`loadtest/runner.py`)."""
 
     number: int
@@ -63,8 +63,9 @@ class Place(Protocol):
     chosen: Chosen
     client: Client
 
-    async def publish(self, user: "User", room: str, text: str) -> PublishOutcome: ...
-    async def wait_slot(self, user: "User") -> int: ...
+    async def publish(self, room: str, text: str, intended_us: int | None) -> PublishOutcome: ...
+    async def wait_slot(self) -> int:
+        """The moment of the slot that begins now."""
 
 
 class User(Person):
@@ -82,25 +83,27 @@ class User(Person):
         super().__init_subclass__(**kwargs)
         cls.tasks = collect(cls)
 
-    def __init__(self, environment: "Environment", place: Place) -> None:
+    def __init__(self, environment: "Environment", footing: Footing) -> None:
         self.environment = environment
-        self.place = place
-        self.number = place.number
+        self.footing = footing
+        self.number = footing.number
         """Of this class on this worker, from 0."""
-        self.rooms = place.rooms  # type: ignore[misc]  # of this user: those it is in
-        self.random = place.random
+        self.rooms = footing.rooms  # type: ignore[misc]  # of this user: those it is in
+        self.random = footing.random
         """Seeded by the run and the user: the same seed, the same choices."""
-        self.chosen = place.chosen
+        self.chosen = footing.chosen
         self.pacing = Pacing()
         self.intended_us: int | None = None
         """The slot's moment on the master's clock, from which the next publish counts; None: from when it is called."""
         self._stopping = trio.Event()
+        self._idle = trio.CancelScope()
+        """Of the wait for a slot."""
         self._root = RootTaskSet(self)
 
     @property
     def client(self) -> Client:
         """The connection: `publish`, `join`, `history` and all the rest (`client/client.py`), unmeasured."""
-        return self.place.client
+        return self.footing.client
 
     @property
     def room(self) -> str:
@@ -114,19 +117,20 @@ class User(Person):
     # --- for a scenario to write -------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        """Called first, connected or not yet; what raises here ends the user."""
+        """Called first, once it is connected and in its rooms; what raises here ends the user."""
 
     async def on_stop(self) -> None:
         """Called last, within CLOSE_GRACE_S."""
 
     async def on_message(self, event: Event) -> None:
-        """Called for every event of the rooms, in order, while tasks run; a slow one is told of later events only."""
+        """Called for every event of the rooms, in order, beside the tasks; what it is too slow for it is not told."""
 
     # --- for a scenario to use ---------------------------------------------------------------------
 
     async def publish(self, room: str, text: str) -> PublishOutcome:
         """Say it, measured as `publish` from the intended moment to the acknowledgement."""
-        return await self.place.publish(self, room, text)
+        intended_us, self.intended_us = self.intended_us, None
+        return await self.footing.publish(room, text, intended_us)
 
     def measure(self, name: str, request_type: str = "WS") -> AbstractContextManager[dict[str, Any]]:
         """Measure a block as a row of its own; an exception in it is that row's failure and ends there."""
@@ -160,11 +164,16 @@ class User(Person):
     def stop(self) -> None:
         """After the task that runs now; at once when it waits."""
         self._stopping.set()
+        self._idle.cancel()
 
     async def begin_task(self) -> None:
         """Called before each task body: waits for a slot where the class has a plan."""
-        if type(self).arrivals is not None:
-            self.intended_us = await self.place.wait_slot(self)
+        if type(self).arrivals is None:
+            return
+        with trio.CancelScope() as self._idle:
+            self.intended_us = await self.footing.wait_slot()
+        if self.is_stopping:
+            raise StopUser
 
     async def pause(self, waiting: Any, wait_time: Any) -> None:
         if type(self).arrivals is not None and wait_time is None:

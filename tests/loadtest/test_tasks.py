@@ -20,7 +20,7 @@ from loadtest import (
     task,
 )
 from loadtest.tasks import Chosen, known_tags, tasks_of
-from tests.support.loadtest_place import Alone
+from tests.support.loadtest_footing import Alone
 
 
 def _names(holder: type) -> list[str]:
@@ -45,8 +45,8 @@ class Noter(User):
             raise StopUser
 
 
-async def _done(kind: type[Noter], **place: Any) -> list[str]:
-    alone = Alone(kind, **place)
+async def _done(kind: type[Noter], **footing: Any) -> list[str]:
+    alone = Alone(kind, **footing)
     await alone.run()
     assert alone.errors == []
     return alone.user.done  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from loadtest import Reader, StopUser, User, constant, per_second, task
-from tests.support.loadtest_place import Alone
+from tests.support.loadtest_footing import Alone
 
 
 def test_a_class_is_abstract_only_when_it_says_so() -> None:
@@ -54,7 +54,7 @@ async def test_a_user_that_waits_stops_at_once(autojump_clock: MockClock) -> Non
         await trio.sleep(9)
         alone.user.stop()
     assert alone.user.done == [("starts", 0), ("talks", 0), ("stops", 9)]
-    assert alone.place.said == ["bonsoir"]
+    assert alone.footing.said == ["bonsoir"]
 
 
 async def test_a_user_in_a_task_ends_it_first(autojump_clock: MockClock) -> None:

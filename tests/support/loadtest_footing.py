@@ -1,4 +1,4 @@
-"""A user's place in a run, without a run: what it publishes and what went wrong is written down."""
+"""A user's footing in a run, without a run: what it publishes and what went wrong is written down."""
 
 from collections.abc import Iterable
 from random import Random
@@ -14,7 +14,7 @@ from loadtest.users import User
 from wire.client_messages import Ack
 
 
-class FakePlace:
+class FakeFooting:
     """One user alone."""
 
     client: Any = None
@@ -27,12 +27,12 @@ class FakePlace:
         self.said: list[str] = []
         self.slots = list(slots)
 
-    async def publish(self, user: User, room: str, text: str) -> PublishOutcome:
+    async def publish(self, room: str, text: str, intended_us: int | None) -> PublishOutcome:
         await trio.lowlevel.checkpoint()
         self.said.append(text)
         return Ack(1, room, "id", "epoch", len(self.said), 0)
 
-    async def wait_slot(self, user: User) -> int:
+    async def wait_slot(self) -> int:
         if not self.slots:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
@@ -42,12 +42,12 @@ class FakePlace:
 class Alone:
     """Runs users of one class, and keeps their errors."""
 
-    def __init__(self, kind: type[User], **place: Any) -> None:
+    def __init__(self, kind: type[User], **footing: Any) -> None:
         self.environment = Environment(Events(), ["ws://127.0.0.1:1"])
         self.errors: list[Exception] = []
         self.environment.events.user_error.add_listener(lambda exception, **_: self.errors.append(exception))
-        self.place = FakePlace(**place)
-        self.user: Any = kind(self.environment, self.place)
+        self.footing = FakeFooting(**footing)
+        self.user: Any = kind(self.environment, self.footing)
 
     async def run(self) -> None:
         await self.user.run()
