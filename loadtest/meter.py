@@ -6,7 +6,6 @@ the client now.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -36,13 +35,12 @@ def refusal_code(reason: str) -> str:
 class ConnectionMeter:
     """One client's connections.  `now_us` is any clock in microseconds."""
 
-    def __init__(self, tally: Tally, refusals: Counter[str], now_us: Callable[[], int]) -> None:
+    def __init__(self, tally: Tally, now_us: Callable[[], int]) -> None:
         self.server = ""
         """The gateway that holds us; empty while none does."""
         self.is_leaving = False
         """Set by the owner before it ends the client: what ends then has ended by our wish."""
         self._tally = tally
-        self._refusals = refusals
         self._now_us = now_us
         self._began_us: dict[ConnectionId, int] = {}
         """Connections that were not welcomed yet."""
@@ -90,14 +88,14 @@ class ConnectionMeter:
             if not self.is_leaving:
                 self._lost_us = self._now_us()
                 self._tally.counts["disconnects"] += 1
-                self._refusals[str(code)] += 1
+                self._tally.refusals[str(code)] += 1
         elif not was_welcomed and not self.is_leaving:
             self._refused(str(code))
 
     def _refused(self, code: str) -> None:
         self._tally.counts["connects_failed"] += 1
         self._tally.row("connect").fail(code)
-        self._refusals[code] += 1
+        self._tally.refusals[code] += 1
 
     def _welcomed(self, connection: ConnectionId, welcome: Welcome) -> None:
         counts, now_us = self._tally.counts, self._now_us()

@@ -1,6 +1,5 @@
 """The real client under watch, over a gateway that is honest but for one fault at a time."""
 
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -26,9 +25,8 @@ class Rig:
     def __init__(self, nursery: trio.Nursery) -> None:
         self.gateway = HonestGateway(nursery)
         self.tally = Tally()
-        self.refusals: Counter[str] = Counter()
         self.sightings = Sightings("k7", self.tally)
-        self.auditor = Auditor("auditor-1", "k7", self.tally, self.sightings, self.refusals, now_us)
+        self.auditor = Auditor("auditor-1", "k7", self.tally, self.sightings, now_us)
         self._nursery = nursery
 
     async def begin(self) -> None:
@@ -172,5 +170,5 @@ async def test_a_gateway_that_is_not_there_is_counted(autojump_clock: MockClock)
         rig.gateway.refuse_dials = True
         await rig.begin()
         assert rig.tally.counts["connects_failed"] == 2
-        assert rig.refusals == {"failed": 2}
+        assert rig.tally.refusals == {"failed": 2}
         nursery.cancel_scope.cancel()

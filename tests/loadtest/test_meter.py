@@ -1,6 +1,5 @@
 """What becomes of one client's connections, as rows and counts."""
 
-from collections import Counter
 
 import pytest
 
@@ -20,8 +19,7 @@ class Rig:
     def __init__(self) -> None:
         self.now_us = 0
         self.tally = Tally()
-        self.refusals: Counter[str] = Counter()
-        self.meter = ConnectionMeter(self.tally, self.refusals, lambda: self.now_us)
+        self.meter = ConnectionMeter(self.tally, lambda: self.now_us)
 
     def connect(self, connection: ConnectionId, took_us: int, *joins: Joined | Refused) -> None:
         self.meter.dialled(connection, "ws://a")
@@ -76,7 +74,7 @@ def test_who_is_lost_and_comes_back_has_resumed(rig: Rig) -> None:
         {"connect": (2, 3_000), "resume": (1, 702_000)},
         {"connects": 2, "disconnects": 1, "resumes": 1, "resumes_recovered": 1, "resumes_reset": 1},
     )
-    assert rig.refusals == {"1006": 1}
+    assert rig.tally.refusals == {"1006": 1}
 
 
 def test_who_is_sent_away_moves_without_a_loss(rig: Rig) -> None:
@@ -112,7 +110,7 @@ def test_what_came_to_nothing_is_counted_by_its_code(rig: Rig) -> None:
     rig.meter.broken(TWO, "nonsense")
     rig.meter.closed(TWO, 3013, "full")
     assert rig.tally.counts == {"connects_failed": 2}
-    assert rig.refusals == {"http 503": 1, "3013": 1}
+    assert rig.tally.refusals == {"http 503": 1, "3013": 1}
     (row,) = rig.tally.take()[0]
     assert (row.name, row.failures, row.errors) == ("connect", 2, {"http 503": 1, "3013": 1})
 
@@ -126,7 +124,7 @@ def test_what_ends_by_our_wish_is_no_failure(rig: Rig) -> None:
     rig.meter.failed(TWO, "given up")
     rig.meter.closed(THREE, 1000, "bye")
     assert rig.told == ({"connect": (1, 1_000)}, {"connects": 1})
-    assert rig.refusals == {}
+    assert rig.tally.refusals == {}
 
 
 @pytest.mark.parametrize(
