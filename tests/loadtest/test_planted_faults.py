@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -82,7 +81,7 @@ class Case:
         await self._nursery.start(self.edge.run)
         for url in (self.edge.url, self._straight):
             name = f"auditor-{len(self.auditors)}"
-            auditor = Auditor(name, "k7", self.tally, self.sightings, Counter(), now_us)
+            auditor = Auditor(name, "k7", self.tally, self.sightings, now_us)
             self.auditors.append(auditor)
             self._nursery.start_soon(auditor.run, [url], self.rooms, Random(name), dial)
         while not all(auditor.meter.server for auditor in self.auditors):

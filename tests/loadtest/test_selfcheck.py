@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from random import Random
 
 import trio
@@ -51,7 +50,7 @@ async def test_a_slow_server_is_no_reason_against_the_generator(autojump_clock: 
         nursery.start_soon(check.run)
         gateway = HonestGateway(nursery)
         gateway.on[Publish] = lambda peer, message: _answer_late(nursery, gateway, peer, message)
-        auditor = Auditor("auditor-1", "k7", tally, Sightings("k7", tally), Counter(), _now_us)
+        auditor = Auditor("auditor-1", "k7", tally, Sightings("k7", tally), _now_us)
         nursery.start_soon(auditor.run, ["ws://a"], [ROOM], Random(1), gateway.dial)
         async with connect(["ws://a"], rng=Random(2), rooms=[ROOM], dial_url=gateway.dial) as client:
             # An open plan, 20 a second for 5 s, of which the server answers each 3 s too late.
