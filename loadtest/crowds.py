@@ -124,7 +124,8 @@ class UserCrowd:
 
     def start(self) -> None:
         self.wanted += 1
-        life = self._living[self._next] = _Life()
+        # Rooms are dealt here and not by the task: tasks begin in any order.
+        life = self._living[self._next] = _Life(self._deal.next())
         self._ground.nursery.start_soon(self._live, self._next, life)
         self._next += 1
 
@@ -168,7 +169,7 @@ class UserCrowd:
         ground, environment, name = self._ground, self._ground.environment, f"{self._kind.__name__}-{number}"
         # The client's delays depend on the network: they must not shift what the user chooses.
         rng = ground.random_of(f"{name}/client")
-        footing = UserFooting(number, self._deal.next(), ground.random_of(name), ground, self.feed)
+        footing = UserFooting(number, life.rooms, ground.random_of(name), ground, self.feed)
         user = self._kind(environment, footing)
         welcomed = trio.Event()
 
@@ -216,7 +217,8 @@ class UserCrowd:
 class _Life:
     """One user's task, from outside."""
 
-    def __init__(self) -> None:
+    def __init__(self, rooms: tuple[str, ...]) -> None:
+        self.rooms = rooms
         self.scope = trio.CancelScope()
         self.user: User | None = None
         """None until it is connected."""
