@@ -33,6 +33,7 @@ run: $(VENV)/.installed ## set everything up, start parvis and print the address
 test: $(VENV)/.installed-dev $(UPLOT) ## set everything up, then every check and every test, a real browser and real stores among them
 	@sh tools/debian.sh "the page's test" "chromium chromedriver" "chromium chromium-driver"
 	@sh tools/debian.sh "the journal's test on Redis 7.0" redis-server redis-server
+	@sh tools/debian.sh "the test of the load test's metrics" promtool prometheus
 	@$(MAKE) --no-print-directory check
 	$(PY) -m pytest --ignore=tests/house
 

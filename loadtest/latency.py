@@ -98,6 +98,16 @@ class Latencies:
         histogram = self._histogram
         return [(int(histogram.get_value_from_index(place)), int(n)) for place, n in enumerate(histogram.counts) if n]
 
+    def counts_up_to(self, bounds_us: Sequence[int]) -> list[int]:
+        """How many took at most each of the rising bounds, to within 0.1 % of it; a millisecond for one histogram."""
+        found, total, index = [], 0, 0
+        for bound in bounds_us:
+            end = self._histogram.get_counts_array_index(min(bound, LATENCY_US_MAX)) + 1
+            total += sum(map(self._histogram.get_count_at_index, range(index, end)))
+            index = end
+            found.append(total)
+        return found
+
     @property
     def max_us(self) -> int:
         return int(self._histogram.get_max_value()) if self.count else 0

@@ -76,3 +76,12 @@ def test_nothing_recorded_is_all_zero() -> None:
     empty = Latencies()
     assert empty.percentiles_us([50, 100]) == [0, 0]
     assert (empty.min_us, empty.max_us, empty.mean_us) == (0, 0, 0.0)
+
+
+@given(st.lists(st.integers(1, 20_000_000), max_size=60))
+def test_counts_up_to_bounds_are_those_of_the_samples_to_within_a_thousandth(values: list[int]) -> None:
+    bounds = [1000, 2500, 1_000_000, 10_000_000]
+    found = _of(values).counts_up_to(bounds)
+    assert found == sorted(found)
+    for bound, count in zip(bounds, found, strict=True):
+        assert sum(value <= bound for value in values) <= count <= sum(value <= bound * 1.001 + 1 for value in values)
