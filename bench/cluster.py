@@ -37,6 +37,7 @@ PARTS: dict[str, Callable[[ClusterBench], None]] = {
     "edge": ClusterBench.edge,
     "light": ClusterBench.light,
     "pause": ClusterBench.pause,
+    "full_rooms": ClusterBench.full_rooms,
     "storm": ClusterBench.storm,
 }
 

@@ -48,6 +48,9 @@ EDGE_P99_MS_MAX: Final = 500.0
 PAUSE_ROOMS: Final = 30
 PAUSE_RATE: Final = 20.0
 ROOMS_MOVED: Final = 6
+# More than a tail holds, so that each room is as heavy to load as a room can be by its events.
+FULL_ROOM_EVENTS: Final = 1100
+FILL_RATE: Final = 100.0
 PROCESS_TIMEOUT_S: Final = 120.0
 
 R = TypeVar("R", bound=Struct)
@@ -238,19 +241,10 @@ class ClusterBench:
                 killed = sides.speak(PAUSE_RATE * PAUSE_ROOMS, 6.0, meanwhile=lambda: rig.fleet.kill("shard-2"))
                 rig.fleet.start("shard-2")
                 rig.wait_owning("shard-2")
-                slots = [str(slot_of(RoomName(room))) for room in sides.rooms[:ROOMS_MOVED]]
-                failures: list[str] = []
-
-                def move() -> None:
-                    done = rig.fleet.parvis("cluster", "move", *slots, "--to", "shard-1")
-                    if done.returncode != 0:
-                        failures.append(done.stderr)
-
-                moved = sides.speak(PAUSE_RATE * PAUSE_ROOMS, 6.0, meanwhile=move)
+                rooms = sides.rooms[:ROOMS_MOVED]
+                moved = sides.speak(PAUSE_RATE * PAUSE_ROOMS, 6.0, meanwhile=lambda: _move(rig, rooms, "shard-1"))
             finally:
                 sides.end()
-            if failures:
-                raise LoadFailed(f"parvis cluster move: {failures[0]}")
         lost = sum(one.sent - one.acknowledged for one in (*killed, *moved))
         kill_s, move_ms = max(one.ack_max_ms for one in killed) / 1e3, max(one.ack_max_ms for one in moved)
         self._add(verdict.PAUSE, "kill", longest_s=kill_s)
@@ -258,6 +252,21 @@ class ClusterBench:
         self._add(verdict.PAUSE, "all", lost=lost)
         faults = _refusals([*killed, *moved])
         say(f"pause: {kill_s:.2f} s after kill -9, {move_ms:.0f} ms after a move; {lost} not acknowledged {faults}")
+
+    def full_rooms(self) -> None:
+        """Thirty rooms with full tails change hands at once: all are to be loaded before the last can speak again."""
+        with self._rig(shards=2, gateways=2) as rig:
+            sides = _Speakers(rig, PAUSE_ROOMS)
+            try:
+                _move(rig, sides.rooms, "shard-1")
+                filled = sides.speak(FILL_RATE * PAUSE_ROOMS, FULL_ROOM_EVENTS / FILL_RATE)
+                moved = sides.speak(PAUSE_RATE * PAUSE_ROOMS, 6.0, meanwhile=lambda: _move(rig, sides.rooms, "shard-2"))
+            finally:
+                sides.end()
+        lost = sum(one.sent - one.acknowledged for one in (*filled, *moved))
+        move_ms = max(one.ack_max_ms for one in moved)
+        self._add(verdict.FULL_ROOMS, "all", longest_ms=move_ms, lost=lost)
+        say(f"30 full rooms move at once: {move_ms:.0f} ms; {lost} not acknowledged {_refusals([*filled, *moved])}")
 
     # --- a gateway's death -----------------------------------------------------------------------------------------
 
@@ -353,6 +362,14 @@ class _Speakers:
     def end(self) -> None:
         for side in self._sides:
             side.end()
+
+
+def _move(rig: ClusterRig, rooms: list[str], shard: str) -> None:
+    """Have a shard take over these rooms by an operator's word; returns when it has."""
+    slots = sorted({str(slot_of(RoomName(room))) for room in rooms})
+    done = rig.fleet.parvis("cluster", "move", *slots, "--to", shard)
+    if done.returncode != 0:
+        raise LoadFailed(f"parvis cluster move: {done.stderr}")
 
 
 def _refusals(spoken: list[Spoken]) -> str:

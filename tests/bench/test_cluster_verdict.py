@@ -3,12 +3,13 @@
 import pytest
 
 from bench.cluster_report import table
-from bench.cluster_verdict import BALANCE, EDGE, LIGHT, LINKS, MACHINE, PAUSE, STORM, overall, rows_of
+from bench.cluster_verdict import BALANCE, EDGE, FULL_ROOMS, LIGHT, LINKS, MACHINE, PAUSE, STORM, overall, rows_of
 from bench.sheet import Machine, Sheet
 from bench.verdict import FLOOR, ROOM, Verdict
 
 GOOD = [
     (PAUSE, "kill", "longest_s", 2.9), (PAUSE, "move", "longest_ms", 240), (PAUSE, "all", "lost", 0),
+    (FULL_ROOMS, "all", "longest_ms", 249), (FULL_ROOMS, "all", "lost", 0),
     (STORM, "all", "longest_s", 9), (STORM, "all", "p99_s", 4.9), (STORM, "all", "faulty", 0), (STORM, "all", "attaches", 1),
     (LINKS, "30 rooms", "per_s", 21_000), (LINKS, "300 rooms", "per_s", 20_000), (LINKS, "all", "refused", 0),
     (EDGE, "all", "per_s", 8_000), (LIGHT, "all", "p50_ms", 3),
@@ -46,10 +47,11 @@ def test_each_figure_beyond_its_bound_is_a_miss_and_on_a_busy_machine_no_verdict
 
 
 def test_one_loss_in_three_runs_is_not_forgiven_by_a_median() -> None:
-    it = sheet()
-    for lost in (1, 0):
-        it.add(PAUSE, "all", "lost", lost)
-    assert verdict_of(it) is Verdict.MISS
+    for who in (PAUSE, FULL_ROOMS):
+        it = sheet()
+        for lost in (1, 0):
+            it.add(who, "all", "lost", lost)
+        assert verdict_of(it) is Verdict.MISS
 
 
 def test_a_part_that_could_not_be_measured_is_no_pass() -> None:
