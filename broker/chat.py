@@ -6,8 +6,10 @@ entries, so a replay of the log gives the same state.  Nothing here knows offset
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from broker.record import Entry
 from wire.codes import Refusal
@@ -28,14 +30,16 @@ class Removal:
     reason: str
 
 
-@dataclass(slots=True)
-class _Message:
-    """One message within reach.  `edits` holds offset and time of each edit; at most EDITS_PER_MESSAGE_MAX."""
+class _Message(Struct, gc=False):
+    """One message within reach.  `edits` holds offset and time of each edit; at most EDITS_PER_MESSAGE_MAX.
+
+    A Struct that holds nothing the collector looks at: a room that is loaded makes a thousand at once.
+    """
 
     author: str
     at: int
     removed: bool = False
-    edits: list[tuple[int, int]] = field(default_factory=list)
+    edits: tuple[tuple[int, int], ...] = ()
 
 
 def _removals(target: int, message: _Message) -> list[Removal]:
@@ -96,7 +100,7 @@ class Chat:
         if message is None:
             return
         if entry.kind == "edit":
-            message.edits.append((entry.offset, entry.at))
+            message.edits += ((entry.offset, entry.at),)
         elif entry.kind == "delete":
             # What is gone is forgotten here too, so that the state is the same after a replay.
             message.removed = True
@@ -104,11 +108,12 @@ class Chat:
 
     def forget_before(self, offset: int) -> None:
         """What lies before `offset` is out of reach: the room's tail has let it go."""
-        for gone in range(self._reach, offset):
-            self._messages.pop(gone, None)
-        self._reach = max(self._reach, offset)
+        if offset > self._reach:
+            for gone in range(self._reach, offset):
+                self._messages.pop(gone, None)
+            self._reach = offset
 
     def state(self) -> tuple[int, dict[int, tuple[str, int, bool, tuple[tuple[int, int], ...]]]]:
         """The whole state as plain values, to compare two folds."""
-        messages = {offset: (m.author, m.at, m.removed, tuple(m.edits)) for offset, m in self._messages.items()}
+        messages = {offset: (m.author, m.at, m.removed, m.edits) for offset, m in self._messages.items()}
         return self._reach, messages

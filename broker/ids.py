@@ -19,7 +19,7 @@ BODY_HASH_BYTES: Final = 8
 _WINDOW_MS: Final = int(MESSAGE_ID_WINDOW_S * 1000)
 
 
-class KnownId(Struct, frozen=True):
+class KnownId(Struct, frozen=True, gc=False):
     """A used id and the epoch its offset belongs to."""
 
     row: IdRow

@@ -73,6 +73,11 @@ def erased(entries: Sequence[Entry], erasures: Sequence[Erasure]) -> Sequence[En
     ]
 
 
+def decode_rows(rows: Sequence[bytes]) -> list[IdRow]:
+    """What `encode_id` was given for each, in one call; raises one of `DECODE_ERRORS`."""
+    return _decode_ids(b"\xdd" + len(rows).to_bytes(4, "big") + b"".join(rows))
+
+
 def stored_bytes(entry: Entry) -> int:
     """What an entry counts for in `tail_bytes`: its encoded length."""
     return len(_encode(entry))

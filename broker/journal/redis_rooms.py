@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from broker.journal.codec import bounded_tail, decode_entry, decode_id, live_ids
+from broker.journal.codec import bounded_tail, decode_entry, decode_rows, live_ids
 from broker.journal.protocol import IdRow, LoadedRoom, Row
 from broker.journal.redis_keys import Keys, parse_head, parse_row, parse_snapshot, row_name
 from broker.journal.redis_scripts import LOAD, READ
@@ -91,8 +91,7 @@ def _newest_first(client: RedisClient, key: str, newest: list[bytes], count: int
     """
     rows, seen = newest, 0
     while True:
-        for row in reversed(rows):
-            yield decode_id(row)
+        yield from reversed(decode_rows(rows))
         if len(rows) < count:
             return
         seen += len(rows)

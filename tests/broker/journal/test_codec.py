@@ -10,8 +10,10 @@ from broker.journal.codec import (
     decode_entries,
     decode_entry,
     decode_ids,
+    decode_rows,
     encode_entries,
     encode_entry,
+    encode_id,
     encode_ids,
     live_ids,
     stored_bytes,
@@ -39,6 +41,16 @@ def test_entries_come_back_as_they_were(entries: list[Entry]) -> None:
 @given(IDS)
 def test_ids_come_back_as_they_were(rows: list[IdRow]) -> None:
     assert decode_ids(encode_ids(rows)) == rows
+    assert decode_rows([encode_id(row) for row in rows]) == rows
+
+
+@given(IDS.filter(bool), st.data())
+def test_a_row_that_is_cut_is_an_error_among_whole_ones(rows: list[IdRow], data: st.DataObject) -> None:
+    packed = [encode_id(row) for row in rows]
+    at = data.draw(st.integers(0, len(packed) - 1))
+    packed[at] = packed[at][: data.draw(st.integers(0, len(packed[at]) - 1))]
+    with pytest.raises(DECODE_ERRORS):
+        decode_rows(packed)
 
 
 @given(ENTRIES.filter(bool), st.data())
