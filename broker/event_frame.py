@@ -18,6 +18,9 @@ _EVENT_DECODER = msgspec.msgpack.Decoder(Event)
 # Flags by the kind of an entry; a kind that is not here is an ordinary word of a person.
 _FLAGS = {"delete": FLAG_REMOVAL, "epoch": FLAG_SYSTEM}
 
+# Names of fields and the tag (61 bytes), a byte or up to five before each of twelve strings' values, three numbers of nine.
+_AROUND_STRINGS_BYTES_MAX = 160
+
 
 def frame_of(room: RoomName, entry: Entry, body: Body) -> NodeFrame:
     """The frame of an entry whose body is at hand; the entry is not erased."""
@@ -47,6 +50,14 @@ def frame_of_stored(room: RoomName, entry: Entry) -> NodeFrame:
     if entry.removed:
         return tombstone_of(room, entry.offset, entry.at, entry.kind, entry.target, entry.removed)
     return frame_of(room, entry, _BODY_DECODER.decode(entry.body))
+
+
+def frame_bytes_max(room: RoomName, entry: Entry) -> int:
+    """What `frame_of_stored` has at most, without making it: it packs the strings of both, numbers, and the names of fields."""
+    author, message_id = entry.author, entry.id
+    ascii_only = author.isascii() and message_id.isascii()
+    strings = (len(author) + len(message_id)) * (1 if ascii_only else 4)
+    return len(room) + len(entry.body) + len(entry.kind) + strings + len(entry.removed) + _AROUND_STRINGS_BYTES_MAX
 
 
 def entry_of(frame: NodeFrame, digest: bytes, salt: bytes) -> Entry:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from broker.epoch import first_epoch
-from broker.event_frame import frame_of_stored
 from broker.journal.protocol import IdRow, LoadedRoom
 from broker.record import CHAIN_START, EPOCH_KIND, Entry, Head, chain_after
 from broker.repair import Repair, mended
@@ -21,7 +20,7 @@ def room_of(name: RoomName, loaded: LoadedRoom | None, store_id: str) -> Room:
     tail_from = tail[0].offset if tail else head.offset + 1
     room = Room(name, head, tail_from=tail_from, first_kept=loaded.first_offset, rows_seq=loaded.rows_seq)
     for entry, chain in zip(tail, _chains(head, tail), strict=True):
-        room.restore(entry, frame_of_stored(name, entry), chain)
+        room.restore(entry, chain)
     began = tail[0] if tail and tail[0].kind == EPOCH_KIND else None
     if began is not None:
         room.remember_past([Epoch(began.id)])

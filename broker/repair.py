@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from broker.event_frame import entry_of
 from broker.journal.protocol import Erasure, IdRow, LoadedRoom, Row, Snapshot, Write
 from broker.record import CHAIN_START, EPOCH_KIND, Entry, Head, chain_after, digest_of
 from broker.room_tables import WrittenRows
@@ -185,7 +184,7 @@ def _forgotten(published: Head, tail: Tail, id_rows: Mapping[int, IdRow], journa
         return None
     events: list[Forgotten] = []
     for item in tail.items_after(after):
-        entry = entry_of(item.frame, item.digest, item.salt)
+        entry = item.entry
         if item.erasures is None or not _is_whole(entry):
             return None
         chain = chain_after(chain, published.epoch, entry.offset, entry.at, entry.kind, entry.digest)
@@ -199,7 +198,7 @@ def _began_at(tail: Tail, journal: Head) -> bool:
     first = next(tail.items_after(0), None) if tail.reaches(0) else None
     if first is None:
         return False
-    entry = entry_of(first.frame, first.digest, first.salt)
+    entry = first.entry
     return (entry.kind, entry.id, entry.target) == (EPOCH_KIND, journal.epoch, journal.offset)
 
 

@@ -57,7 +57,7 @@ class Room:
         self.name = name
         self.head = head
         """The published head: moved by `publish` alone."""
-        self.tail = Tail(tail_from)
+        self.tail = Tail(name, tail_from)
         self.first_kept = first_kept
         """The oldest offset of this epoch that the journal still has."""
         self.tables = RoomTables(rows_seq)
@@ -251,7 +251,7 @@ class Room:
         assert events, "only a write in flight can commit"
         new_epoch = events[0].entry.kind == EPOCH_KIND
         if new_epoch:
-            self.tail = Tail()
+            self.tail = Tail(self.name)
             self.first_kept = 1
         frames: list[NodeFrame] = []
         hides: list[NodeFrame] = []
@@ -352,12 +352,14 @@ class Room:
 
     # --- loading ------------------------------------------------------------------------------
 
-    def restore(self, entry: Entry, frame: NodeFrame, chain_after_entry: bytes) -> None:
+    def restore(self, entry: Entry, chain_after_entry: bytes) -> None:
         """Take in one entry of the journal's tail, in order, while the room is loaded."""
         removals = self._chat.removals_of(entry)
+        erasures: Sequence[Erasure] | None = () if removals is not None else None
+        if removals:
+            erasures = [Erasure(removal.offset, removal.reason) for removal in removals]
         self.apply(entry)
-        erasures = None if removals is None else [Erasure(removal.offset, removal.reason) for removal in removals]
-        self.tail.append(frame, chain_after_entry, entry, erasures)
+        self.tail.restore(entry, chain_after_entry, erasures)
         self._chat.forget_before(self.tail.first_offset)
 
     def restore_id(self, row: IdRow, epoch: Epoch) -> None:

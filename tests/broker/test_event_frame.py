@@ -4,10 +4,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.event_frame import entry_of, frame_of, frame_of_stored, tombstone_of
+from broker.event_frame import entry_of, frame_bytes_max, frame_of, frame_of_stored, tombstone_of
 from broker.record import Body, Entry
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Event
+from wire.limits import AUTHOR_ID_CHARS_MAX, ROOM_NAME_CHARS_MAX
 from wire.names import RoomName
 from wire.node_messages import FLAG_REMOVAL, FLAG_SYSTEM, author_tag
 
@@ -52,3 +53,18 @@ def test_a_frame_with_digest_and_salt_is_the_entry_again(kind: str, text: str, t
     entry = an_entry(kind, Body("Ann", text, target), author="" if kind == "epoch" else "ann")
     entry = entry.erased("author") if is_erased else entry
     assert entry_of(frame_of_stored(ROOM, entry), entry.digest, entry.salt) == entry
+
+
+@given(
+    st.sampled_from(["message", "edit", "delete", "epoch"]), st.text(max_size=600), st.text(max_size=40),
+    st.text(max_size=AUTHOR_ID_CHARS_MAX), st.text(max_size=40), st.integers(1, 2**53 - 1), st.integers(0, 2**53 - 1),
+    st.sampled_from(["", "author", "a reason of a moderator"]), st.integers(1, ROOM_NAME_CHARS_MAX),
+)  # fmt: skip
+def test_no_frame_is_longer_than_its_bound(
+    kind: str, text: str, name: str, author: str, message_id: str, offset: int, target: int, removed: str, room_chars: int
+) -> None:  # fmt: skip
+    room = RoomName("r" * room_chars)
+    body = msgspec.msgpack.encode(Body(name, text, target))
+    entry = Entry(offset, 2**53 - 1, kind, b"d" * 16, b"s" * 16, author, message_id, body, target)
+    entry = entry.erased(removed) if removed else entry
+    assert len(frame_of_stored(room, entry).frame) <= frame_bytes_max(room, entry) < len(frame_of_stored(room, entry).frame) + 600
