@@ -120,7 +120,7 @@ def violations(
             kept_id = by_place.get(place)
             if kept_id in (seen.id, ANY_ID):
                 continue
-            if place in forgotten:
+            if place in forgotten or (not seen.id and _may_lack_a_removal(place, forgotten)):
                 if not _was_told(witness, place, index):
                     found.append(f"{witness.name}: saw {seen.offset} of {seen.epoch}, which is forgotten, and was not told")
             elif kept_id is None:
@@ -130,6 +130,11 @@ def violations(
         found += _publish_violations(witness, ids, by_place, forgotten)
         found += _removal_violations(witness, by_place, forgotten)
     return found
+
+
+def _may_lack_a_removal(place: tuple[str, int], forgotten: Collection[tuple[str, int]]) -> bool:
+    """Whether what removed the event at `place` may be among what was forgotten: then its text is in the log again."""
+    return any(epoch == place[0] and offset > place[1] for epoch, offset in forgotten)
 
 
 def _was_told(witness: Witness, place: tuple[str, int], since: int) -> bool:

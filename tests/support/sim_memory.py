@@ -53,8 +53,16 @@ class SharedMemory:
             f"{message_id or 'an event'} at {offset} of {epoch} is still missing, and {self._owner_of(room)} knows it"
             for room, missing in self._missing.items()
             for (epoch, offset), message_id in missing.items()
-            if not self._is_there(room, epoch, offset, message_id)
+            if not self._is_there(room, epoch, offset, message_id) and self._is_known(room, epoch, offset, message_id)
         ]
+
+    def _is_known(self, room: str, epoch: str, offset: int, message_id: str) -> bool:
+        """Whether the shard has it now.  What it had decided and not published may be gone; who was told of more would say so."""
+        known = self._room_of(self._owner_of(room), room)
+        if known is None or known.head.epoch != epoch or not known.tail.reaches(offset - 1):
+            return True
+        entries = [item.entry for item in known.tail.items_after(offset - 1)][:1]
+        return any(entry.id == message_id or bool(entry.removed) for entry in entries)
 
     def _is_there(self, room: str, epoch: str, offset: int, message_id: str) -> bool:
         """Whether the store has it, as it was or removed."""

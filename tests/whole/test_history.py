@@ -105,3 +105,15 @@ def test_a_removed_message_must_stay_removed() -> None:
     assert violations([it], removed) == []
     assert any("back to life: m2" in line for line in violations([it], LOG))
     assert violations([it], LOG, {("e", 3)}) == [], "the removal itself is forgotten"
+
+
+def test_who_saw_a_removal_that_is_forgotten_had_a_tombstone_where_the_log_has_a_text() -> None:
+    # Found by the simulation (seed 3081): it was taken for two writers of one place.
+    tombstone = Event(ROOM, 2, 0, "message", removed="author")
+    told = witness(joined(0), event(1), tombstone, event(3, "m2-gone"))
+    told.saw(Reset(ROOM, "f", 0))
+    log = [LOG[0], LOG[1], Kept("e", 3, "other"), Kept("f", 1, "n1")]
+    assert violations([told], log, {("e", 3)}) == []
+    untold = witness(joined(0), event(1), tombstone, event(3, "m2-gone"))
+    assert len([line for line in violations([untold], log, {("e", 3)}) if "was not told" in line]) == 2
+    assert any("two writers" in line for line in violations([told], log)), "a tombstone without any removal is nobody's"
