@@ -34,12 +34,14 @@ export function element(name, text = "", more = {}, ...children) {
 
 const nothing = (text) => element("p", text, {className: "empty"});
 
-// A column: [head, what a row has there, class?].  The first column names the row; `text` and `wide` are read from the left.
+// A column: [head, what a row has there, its look or what that follows from].  The first column names the row; `text` is
+// read from the left.
 function table(caption, columns, rows) {
-  const head = columns.map(([text, , look]) => element("th", text, {scope: "col", className: look?.startsWith?.("text") ? "text" : ""}));
-  const body = rows.map((row) => element("tr", "", {}, ...columns.map(([, value, look = ""], place) => {
-    const className = typeof look === "string" ? look : look(row);
-    return place ? element("td", String(value(row)), {className}) : element("th", String(value(row)), {scope: "row", className});
+  const looks = (look, row) => (typeof look !== "function" ? look ?? "" : row === undefined ? "" : look(row));
+  const head = columns.map(([text, , look]) => element("th", text, {scope: "col", className: looks(look, rows[0]).startsWith("text") ? "text" : ""}));
+  const body = rows.map((row) => element("tr", "", {}, ...columns.map(([, value, look], place) => {
+    const [text, className] = [String(value(row)), looks(look, row)];
+    return place ? element("td", text, {className}) : element("th", text, {scope: "row", className});
   })));
   const made = element("table", "", {}, element("caption", caption), element("thead", "", {}, element("tr", "", {}, ...head)), element("tbody", "", {}, ...body));
   // What can be scrolled must be reached with keys, and must have a name.
