@@ -29,7 +29,7 @@ PAGE_BYTES_MAX: Final = 200_000
 # Points of the time line: as many as fit, one of these numbers.  A chart is some 600 pixels wide.
 _POINTS: Final = (600, 480, 360, 300, 240, 180, 120, 90, 60, 30)
 # The curve of latencies over shares of all samples: so many points for each nine.
-_POINTS_PER_NINE: Final = 6
+_POINTS_PER_NINE: Final = 12
 _NINES_MAX: Final = 5
 
 

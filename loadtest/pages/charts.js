@@ -157,7 +157,7 @@ const ParvisCharts = (() => {
     return {
       width, height: HEIGHT,
       padding: [8, 22, 0, 0],
-      cursor: {...(isOverTime ? {sync: {key: "parvis"}} : {}), drag: {x: true, y: false}, points: {size: 6}},
+      cursor: {...(isOverTime ? {sync: {key: "parvis"}} : {}), y: false, drag: {x: true, y: false}, points: {size: 6}},
       hooks: {draw: [(plot) => isOverTime && drawMarks(plot, marks())]},
       scales: {
         x: {time: false},

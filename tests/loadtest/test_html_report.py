@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from loadtest.html_report import PAGE_BYTES_MAX, report_of, write_report
@@ -92,7 +94,7 @@ def test_the_curve_ends_where_samples_end() -> None:
     at = data_of(page)["shares"]["at"]
     assert list(columns) == ["row.deliver", "row.connect"]
     assert at[0] == 0
-    assert at[-1] == pytest.approx(3.167)
+    assert at[-1] == pytest.approx(3.25)
     assert [nine for nine, value in zip(at, columns["row.connect"], strict=True) if value is not None][-1] == 1
     rising = [value for value in columns["row.deliver"] if value is not None]
     assert rising == sorted(rising)
@@ -191,3 +193,24 @@ def test_every_row_of_the_record_is_in_a_table(browser: Window, tmp_path: Path) 
     show(browser, tmp_path / "night.html", record(20))
     heads = browser.driver.execute_script("return [...document.querySelectorAll('tbody th')].map((each) => each.textContent)")
     assert set(ROWS) <= set(heads)
+
+
+def test_paper_is_white_by_night_too(browser: Window, tmp_path: Path) -> None:
+    show(browser, tmp_path / "night.html", record(20), scheme="dark")
+    ground = "return getComputedStyle(document.body).getPropertyValue('--ground')"
+    night = browser.driver.execute_script(ground)
+    browser.driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    day = browser.driver.execute_script(ground)
+    browser.driver.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert (day, night) == ("#faf6f0", "#191512")
+    assert browser.driver.execute_script(ground) == night
+    assert browser.faults() == []
+
+
+def test_a_pointer_on_one_chart_reads_all_of_them(browser: Window, tmp_path: Path) -> None:
+    show(browser, tmp_path / "night.html", record(20))
+    over = browser.driver.find_element(By.CSS_SELECTOR, "#chart-deliver .u-over")
+    ActionChains(browser.driver).move_to_element(over).perform()
+    legend = "return document.querySelector('#chart-publishes .u-legend').textContent"
+    WebDriverWait(browser.driver, 40, poll_frequency=0.05).until(lambda _: "at 0:1" in browser.driver.execute_script(legend))
+    assert re.search(r"sent[\d.,]+ /s", browser.driver.execute_script(legend))
