@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, Final
 
 from loadtest.dialing import HANDSHAKES_AT_ONCE_MAX, Dialer
+from loadtest.failures import own_fault
 from loadtest.greeting import Greeting, masked_frame, message_frame
 from loadtest.hearing import ABNORMAL, Ear
 from loadtest.reader import NOWHERE, Line, Reader
@@ -30,12 +31,6 @@ from wire.limits import CLIENT_PING_SLACK_S, CLOSE_GRACE_S, HANDSHAKE_DEADLINE_S
 _CLIENT: Final = "parvis-loadtest"
 _RECEIVE_BYTES: Final = 64 * 1024
 _NORMAL: Final = int(CloseCode.NORMAL).to_bytes(2, "big")
-_OWN_FAULTS: Final = {
-    errno.EADDRNOTAVAIL: "this machine has no port left for another connection: name more --source-ips",
-    errno.EMFILE: "this process may open no more sockets: raise the limit of descriptors (ulimit -n) or take more --processes",
-    errno.ENFILE: "this machine may open no more files: raise the kernel's fs.file-max",
-}
-"""What is not the server's doing, by the errno."""
 
 
 class Lifelines:
@@ -46,7 +41,6 @@ class Lifelines:
         """Welcomed lines by descriptor, those that say goodbye too."""
         self.opening: dict[int, Line] = {}
         self.servers: Counter[str] = Counter()
-        self.stops: list[str] = []
         self.now = 0.0
         """The event loop's clock, as of the last `turn`."""
         self._dialer = dialer
@@ -241,9 +235,9 @@ class Lifelines:
         self._failed(line, os.strerror(failure).lower(), os.strerror(failure))
 
     def _blame(self, failure: int) -> None:
-        sentence = _OWN_FAULTS.get(failure)
-        if sentence is not None and sentence not in self.stops:
-            self.stops.append(sentence)
+        sentence = own_fault(failure)
+        if sentence is not None:
+            self._tally.unfit(sentence)
 
     def _failed(self, line: Line, code: str, sentence: str, retry_after_s: float = 0.0) -> None:
         """The handshake never opened."""

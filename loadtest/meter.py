@@ -5,31 +5,13 @@ counts of connections, and refusals by code come from here; its owner asks which
 the client now.
 """
 
-import re
 from collections.abc import Callable
-from typing import Final
 
 from client.effects import ConnectionId
 from client.updates import HistoryPage
+from loadtest.failures import errno_of, own_fault, refusal_code
 from loadtest.tally import Tally
 from wire.client_messages import AnyServerMessage, ClientMessage, Goaway, Joined, Welcome
-
-_ANSWERED: Final = re.compile(r"the server answered (\d{3})")
-_REASONS: Final = (
-    ("refused", "Connection refused"),
-    ("reset", "reset by peer"),
-    ("no TLS", "no TLS"),
-    ("timed out", "timed out"),
-)
-OTHER_FAILURE: Final = "failed"
-
-
-def refusal_code(reason: str) -> str:
-    """A failed connection as a short code that can be counted: ``http 503``, ``refused`` ..."""
-    answered = _ANSWERED.fullmatch(reason)
-    if answered is not None:
-        return f"http {answered[1]}"
-    return next((code for code, part in _REASONS if part in reason), OTHER_FAILURE)
 
 
 class ConnectionMeter:
@@ -78,6 +60,9 @@ class ConnectionMeter:
         self._began_us.pop(connection, None)
         if not self.is_leaving:
             self._refused(refusal_code(reason))
+            sentence = own_fault(errno_of(reason))
+            if sentence is not None:
+                self._tally.unfit(sentence)
 
     def closed(self, connection: ConnectionId, code: int, reason: str) -> None:
         """Of an open connection: before its welcome it came to nothing, after it we are lost, unless another has us."""

@@ -92,11 +92,6 @@ class ReaderPool:
         """All sockets there are, those that say goodbye or are being opened too; 0 when everybody has left."""
         return len(self._lifelines.open) + len(self._lifelines.opening)
 
-    @property
-    def stops(self) -> Sequence[str]:
-        """Sentences of why this process's figures are worth nothing: `messages.Beat.stops`."""
-        return self._lifelines.stops
-
     def behind(self, heads: Mapping[str, tuple[str, int]]) -> int:
         """How many (reader, room) pairs of connected readers have not reached the head (epoch, offset) of their room."""
         return sum(1 for _ in self._behind(heads))

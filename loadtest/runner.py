@@ -150,7 +150,8 @@ class Runner:
             number=self._beats, at_us=self._clock_us(), users={name: count for name, count in living.items() if count},
             connected=servers.total(), servers=dict(servers), rows=rows, counts={name: n for name, n in counts.items() if n},
             findings=findings, acked=self._speech.take_acked(), seen=self._sightings.take(),
-            refusals=self._tally.take_refusals(), health=health, stops=self._check.stops() if self._is_hushed else [],
+            refusals=self._tally.take_refusals(), health=health,
+            stops=[*self._tally.stops, *(self._check.stops() if self._is_hushed else [])],
             raised=self._tally.take_raised(),
         )  # fmt: skip
 

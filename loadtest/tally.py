@@ -71,6 +71,8 @@ class Tally:
         self._raised: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
         """Since the last `take`, by the names of `loadtest.messages.COUNTS`."""
+        self.stops: list[str] = []
+        """Why this worker's figures are worth nothing (`messages.Beat.stops`); never taken back."""
         self.refusals: Counter[str] = Counter()
         """Connections that failed or ended, by code, since the last `take_refusals`: a beat's `refusals`."""
 
@@ -80,6 +82,11 @@ class Tally:
         if row is None:
             row = self._rows[kind, name] = RowTally()
         return row
+
+    def unfit(self, sentence: str) -> None:
+        """Something of our own machine has spoilt the figures; the same sentence counts once."""
+        if sentence not in self.stops:
+            self.stops.append(sentence)
 
     def found(self, finding: Finding) -> None:
         """Something that must not happen, by name; also counted under its kind."""

@@ -128,7 +128,7 @@ async def test_nobody_listening_is_a_refused_connection() -> None:
             assert 1 <= reader.dial_at - trio.current_time() + 1 <= 11
             assert tally.take_refusals() == {"connection refused": 1}
             nursery.cancel_scope.cancel()
-        assert stage.pool.stops == []
+        assert stage.tally.stops == []
 
 
 async def test_a_gateway_that_answers_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,9 +178,9 @@ async def test_what_is_our_own_fault_is_said_so() -> None:
         readers = ReaderPool(dialer, tally, run=RUN, offset_us=0, rng=Random(7))
         await nursery.start(readers.run)
         readers.open([ROOM], "Lurker")
-        while not readers.stops:
+        while not tally.stops:
             await trio.sleep(0.001)
-        assert readers.stops == ["this machine has no port left for another connection: name more --source-ips"]
+        assert tally.stops == ["this machine has no port left for another connection: name more --source-ips"]
         assert tally.take()[1] == {"connects_failed": 1}
         nursery.cancel_scope.cancel()
 

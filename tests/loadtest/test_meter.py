@@ -1,10 +1,9 @@
 """What becomes of one client's connections, as rows and counts."""
 
-
 import pytest
 
 from client.effects import ConnectionId
-from loadtest.meter import ConnectionMeter, refusal_code
+from loadtest.meter import ConnectionMeter
 from loadtest.tally import Tally
 from wire.client_messages import Goaway, Joined, Ping, Publish, Refused, Welcome
 
@@ -127,16 +126,11 @@ def test_what_ends_by_our_wish_is_no_failure(rig: Rig) -> None:
     assert rig.tally.refusals == {}
 
 
-@pytest.mark.parametrize(
-    ("reason", "code"),
-    [
-        ("the server answered 503", "http 503"),
-        ("all attempts to connect to 127.0.0.1:1 failed: [Errno 111] Connection refused", "refused"),
-        ("[Errno 104] Connection reset by peer", "reset"),
-        ("no TLS with a: bad certificate", "no TLS"),
-        ("[Errno 110] Connection timed out", "timed out"),
-        ("the connection broke during the handshake", "failed"),
-    ],
-)
-def test_a_failure_is_told_in_a_word(reason: str, code: str) -> None:
-    assert refusal_code(reason) == code
+def test_a_machine_that_has_no_port_left_is_to_blame_itself(rig: Rig) -> None:
+    rig.meter.dialled(ONE, "ws://a")
+    rig.meter.failed(ONE, "[Errno 111] Connection refused")
+    assert rig.tally.stops == []
+    for connection in (TWO, THREE):
+        rig.meter.dialled(connection, "ws://a")
+        rig.meter.failed(connection, "[Errno 99] Cannot assign requested address")
+    assert rig.tally.stops == ["this machine has no port left for another connection: name more --source-ips"]

@@ -106,3 +106,11 @@ def test_refusals_are_told_once() -> None:
     tally.refusals["http 503"] += 2
     assert tally.take_refusals() == {"http 503": 2}
     assert tally.take_refusals() == {}
+
+
+def test_why_a_worker_is_unfit_is_told_once_and_never_taken_back() -> None:
+    tally = Tally()
+    for sentence in ("no port left", "no port left", "no file left"):
+        tally.unfit(sentence)
+    tally.take()
+    assert tally.stops == ["no port left", "no file left"]
