@@ -18,6 +18,7 @@ from broker.journal.fill import fill, prepare
 from broker.record import SALT_BYTES
 from broker.restored import RestoredRoom
 from parvis import VERSION
+from parvis.counted import counted
 from parvis.errors import StartError
 from parvis.options import Config, DataDir, Sets, read_settings
 from parvis.places import held, place_of_settings
@@ -61,7 +62,8 @@ def backup(
         except FileExistsError as error:
             raise StartError(f"{file} is there already, and is not overwritten", ExitCode.DATA) from error
     size = file.stat().st_size
-    print(f"backed up {tally.rooms:,} rooms, {tally.events:,} events in {show.seconds():,.1f} s to {file}: {size:,} bytes")
+    what = f"{counted(tally.rooms, 'room')}, {counted(tally.events, 'event')}"
+    print(f"backed up {what} in {show.seconds():,.1f} s to {file}: {size:,} bytes")
     return ExitCode.OK
 
 
@@ -101,7 +103,8 @@ def restore(
                 raise StartError(f"{file} was changed while it was restored; put the file back, and repeat", ExitCode.DATA)
             target.finish(secrets.token_hex(8), source.standing())
     there = f", {tally.rooms_there:,} were there" if tally.rooms_there else ""
-    print(f"restored {tally.rooms:,} rooms{there}, {tally.events:,} events in {show.seconds():,.1f} s to {place}")
+    what = f"{counted(tally.rooms, 'room')}{there}, {counted(tally.events, 'event')}"
+    print(f"restored {what} in {show.seconds():,.1f} s to {place}")
     print("each room goes on in a new epoch: whoever comes back with a position of before is told so, and reads on")
     return ExitCode.OK
 
@@ -120,7 +123,7 @@ def _verified(file: Path) -> Verified:
 def _told(file: Path, found: Verified) -> str:
     made = datetime.fromtimestamp(found.opening.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"{file} is whole and every chain holds: {found.rooms:,} rooms, {found.events:,} events, "
+        f"{file} is whole and every chain holds: {counted(found.rooms, 'room')}, {counted(found.events, 'event')}, "
         f"backed up at {made} by parvis {found.opening.program}"
     )
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from parvis.counted import counted
 from parvis.data_dir import LINK_SECRET_NAME, read_keys
 from parvis.directory_store import open_store
 from parvis.errors import StartError
@@ -39,7 +40,7 @@ def _who_is_there(name: str, view: View) -> Finding:
     if not view.members and not view.map_version:
         return Finding("ok", f"directory of the cluster {name} is empty; the first shards found it")
     roles = Counter(record.role for record in view.members.values())
-    told = f"slot map {view.map_version}, {roles['shard']} shards and {roles['gateway']} gateways"
+    told = f"slot map {view.map_version}, {counted(roles['shard'], 'shard')} and {counted(roles['gateway'], 'gateway')}"
     return Finding("ok", f"directory of the cluster {name}: {told} (parvis cluster status shows who of them lives)")
 
 

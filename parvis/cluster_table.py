@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from parvis.counted import counted
 from shard_router.cluster_outlook import ClusterOutlook
 from wire.names import ShardId
 
@@ -24,7 +25,7 @@ def as_data(outlook: ClusterOutlook) -> dict[str, Any]:
 def as_tables(outlook: ClusterOutlook) -> Iterator[Table | Text]:
     """What `parvis cluster status` shows, from top to bottom."""
     steward = outlook.steward or "none"
-    moving = f"{outlook.slots_unserved} slots on their way" if outlook.slots_unserved else "all slots served"
+    moving = f"{counted(outlook.slots_unserved, 'slot')} on the way" if outlook.slots_unserved else "all slots served"
     yield Text(f"cluster {outlook.name}: slot map {outlook.map_version}, steward {steward}, {moving}")
     yield _shards(outlook)
     if outlook.gateways:

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from broker.journal.fill import copy_journal
+from parvis.counted import counted
 from parvis.errors import StartError
 from parvis.options import Config, DataDir, Sets, read_settings
 from parvis.places import held, place_of
@@ -61,7 +62,8 @@ def copy(
         tally = copy_journal(opened, source, target, anew=anew, on_progress=show)
         newest = opened.newest_map_version()
     there = f", {tally.rooms_there:,} were there" if tally.rooms_there else ""
-    print(f"copied {tally.rooms:,} rooms{there}, {tally.events:,} events in {show.seconds():,.1f} s from {old} to {new}")
+    what = f"{counted(tally.rooms, 'room')}{there}, {counted(tally.events, 'event')}"
+    print(f"copied {what} in {show.seconds():,.1f} s from {old} to {new}")
     print(f"every chain is whole; the slot map is {newest}: where cluster.map_version is set, set it to {newest} or more")
     print(f"start nothing on {old} any more, unless you go back to it")
     return ExitCode.OK

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from broker.journal.archive import Extent
 from broker.journal.fill import Tally
+from parvis.counted import counted
 from parvis.errors import StartError
 from runtime.lifecycle import ExitCode
 
@@ -45,8 +46,9 @@ class Meter:
     def told(self, tally: Tally) -> str:
         """Rooms and events so far, and events a second."""
         rooms = tally.rooms + tally.rooms_there
-        of = f" of {self._extent.rooms:,}" if self._extent.rooms is not None else ""
-        return f"{rooms:,}{of} rooms, {tally.events:,} events, {self.rate(tally):,.0f} events a second"
+        all_rooms = self._extent.rooms
+        told = counted(rooms, "room") if all_rooms is None else f"{rooms:,} of {counted(all_rooms, 'room')}"
+        return f"{told}, {counted(tally.events, 'event')}, {self.rate(tally):,.0f} events a second"
 
     def rate(self, tally: Tally) -> float:
         return tally.events / max(self.seconds(), 1e-9)

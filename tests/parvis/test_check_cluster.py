@@ -54,7 +54,7 @@ def test_a_cluster_of_ours_is_counted(settings: Settings) -> None:
     store.close()
     finding = only(settings)
     assert finding.verdict == "ok"
-    assert "slot map 1, 1 shards and 0 gateways" in finding.what
+    assert "slot map 1, 1 shard and 0 gateways" in finding.what
 
 
 def test_another_secret_or_none_is_what_a_start_would_end_with(settings: Settings, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def shown(outlook: ClusterOutlook) -> str:
 def test_a_screen_says_it_all() -> None:
     text = shown(OUTLOOK)
     for word in (
-        "cluster town: slot map 12, steward shard-a, 96 slots on their way", "serving", "missing", "4000 of 4001",
+        "cluster town: slot map 12, steward shard-a, 96 slots on the way", "serving", "missing", "4000 of 4001",
         "10.0.0.1:8101", "gateway-1", "leaving", "4321", "1000", "pinned to shard-a: 7, 2077",
         "moved until the next rebalance to shard-b: 100 slots",
     ):  # fmt: skip

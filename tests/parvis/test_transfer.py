@@ -47,7 +47,7 @@ def test_without_a_terminal_lines_go_to_standard_error(
         show(Tally(rooms=1))
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.startswith("copying x: 1 rooms")
+    assert told.err.startswith("copying x: 1 room")
 
 
 def test_on_a_terminal_a_line_moves_and_is_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ async def test_after_a_restore_everybody_is_told_of_a_new_epoch_and_reads_on(old
             (first, *_) = await said(ada, "one", "two", "three")
             backup = await run_parvis("backup", str(file), "--data-dir", str(old))
             assert backup.code == 0, backup.err
-            assert "backed up 1 rooms, 3 events" in backup.out
+            assert "backed up 1 room, 3 events" in backup.out
             # Acknowledged, read, and in no backup.
             await said(ada, "lost")
             await ada.wait_for_text("lost")
@@ -98,7 +98,7 @@ async def test_after_a_restore_everybody_is_told_of_a_new_epoch_and_reads_on(old
             shutil.copy(old / GUEST_KEY_NAME, new / GUEST_KEY_NAME)
             restore = await run_parvis("restore", str(file), "--data-dir", str(new))
             assert restore.code == 0, restore.err
-            assert "restored 1 rooms" in restore.out
+            assert "restored 1 room" in restore.out
             async with parvis_up(new, ports=up.same_ports) as again:
                 (later,) = await said(ada, "after")
                 await ada.wait_for_text("after")
@@ -147,7 +147,7 @@ async def test_into_redis_and_back_everybody_goes_on_where_they_were(old: Path, 
                 file = tmp_path / "all.backup"
                 backup = await run_parvis("backup", str(file), "--set", "journal.kind=redis", "--set", f"redis.url={redis.url}")
                 assert backup.code == 0, backup.err
-                assert "backed up 1 rooms, 11 events" in backup.out
+                assert "backed up 1 room, 11 events" in backup.out
                 await said(ada, "still in redis")
                 await ada.wait_for_text("still in redis")
                 assert await again.end() == 0
