@@ -24,6 +24,8 @@ from typing import Final
 from loadtest.locust_words import FOREIGN_VERSION, READY, RUNNING, SPAWNING, Job, NotLocust, Said, job_of
 
 ANNOUNCE_S: Final = 5.0
+# As long as locust's own workers look for a master.
+GIVE_UP_S: Final = 300.0
 HEARTBEAT_S: Final = 1.0
 # A master calls us missing after four of its seconds; locust's own workers wait 60 s for it, under load all that time.
 SILENT_S: Final = 10.0
@@ -52,6 +54,11 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """No master has answered for GIVE_UP_S."""
+
+
+@dataclass(frozen=True, slots=True)
 class Redial:
     """The connection itself shall be made anew, by this name; what waits for the old one is void."""
 
@@ -65,7 +72,7 @@ class Shared:
     workers: int
 
 
-Wish = Job | Stop | Leave | Redial | Shared
+Wish = Job | Stop | Leave | GiveUp | Redial | Shared
 
 
 class LocustSession:
@@ -89,6 +96,7 @@ class LocustSession:
         """When the master last answered, or when we began to look for it."""
         self._name = name
         self._came = 1
+        self._announcements = 0
         self._classes = classes
         self._is_known = False
         self._announce_at = self._heartbeat_at = self._ticked_at = now
@@ -135,6 +143,7 @@ class LocustSession:
         if not self._is_known:
             self.news.append("the locust master has answered; it decides from here on")
         self._is_known = True
+        self._announcements = 0
         if isinstance(said.data, dict) and isinstance(said.data.get("index"), int):
             self.index = said.data["index"]
 
@@ -175,8 +184,16 @@ class LocustSession:
             doing = {"current_cpu_usage": cpu_percent, "current_memory_usage": memory_bytes}
             self._say("heartbeat", {"state": self.state, **doing})
         elif not self._is_known and self.state == READY and now >= self._announce_at:
-            self._announce_at = now + ANNOUNCE_S
-            self._say("client_ready", FOREIGN_VERSION)
+            self._announce(now)
+
+    def _announce(self, now: float) -> None:
+        self._announce_at = now + ANNOUNCE_S
+        if now - self.heard_at > GIVE_UP_S:
+            self.wishes.append(GiveUp())
+        self._announcements += 1
+        if self._announcements == 2:
+            self.news.append("no locust master answers yet: it is asked again and again for five minutes")
+        self._say("client_ready", FOREIGN_VERSION)
 
     def have(self, users: Mapping[str, int], now: float) -> None:
         """The users that live now.  Spawning is complete when they are as many as were asked for, or no more come."""

@@ -19,7 +19,7 @@ from loadtest.collector import Closed, Collector
 from loadtest.dictated import Dictated
 from loadtest.dispatch import Kind
 from loadtest.locust_link import LocustLink
-from loadtest.locust_session import Leave, LocustSession, Redial, Shared, Stop, Wish
+from loadtest.locust_session import GIVE_UP_S, GiveUp, Leave, LocustSession, Redial, Shared, Stop, Wish
 from loadtest.locust_words import Job, NotLocust, Span, report
 from loadtest.master import Master, RunFailed
 from loadtest.record import ExceptionRecord, FoundRecord, Moment, RunRecord
@@ -27,6 +27,10 @@ from loadtest.totals import Totals
 
 # As often as a heartbeat may be late without anybody minding.
 TICK_S: Final = 0.1
+
+
+class NoLocust(Exception):
+    """There is no locust master; one plain sentence."""
 
 
 class Course:
@@ -148,6 +152,7 @@ class LocustWorker:
         self._say = say
         self._runs = 1
         self._course: Course | None = None
+        self._is_given_up = False
         self._is_dismissed = False
         """The master has said quit."""
         self._is_leaving = False
@@ -155,7 +160,10 @@ class LocustWorker:
         self._left = trio.Event()
 
     async def run(self) -> None:
-        """Until the master says quit, or `leave`; the link is closed then.  Its nursery owns the runs."""
+        """Until the master says quit, or `leave`; the link is closed then.  Its nursery owns the runs.
+
+        Raises `NoLocust` when no master answers.
+        """
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._receive, nursery)
@@ -165,6 +173,8 @@ class LocustWorker:
         finally:
             self._send()
             await self._link.aclose()
+        if self._is_given_up:
+            raise NoLocust(f"no locust master has answered for {GIVE_UP_S / 60:g} minutes: start it, or say where it is")
 
     def leave(self) -> None:
         """End the run in order, then go, by this process's own wish."""
@@ -215,6 +225,9 @@ class LocustWorker:
                 self._link.redial(node)
             case Stop(why=why):
                 self._end_course(why)
+            case GiveUp():
+                self._is_given_up = True
+                self._left.set()
             case Leave():
                 self._is_dismissed = True
                 self._end_course("the locust master says quit")

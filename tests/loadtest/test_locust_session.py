@@ -4,11 +4,13 @@ import pytest
 
 from loadtest.locust_session import (
     ANNOUNCE_S,
+    GIVE_UP_S,
     SETTLE_WORD,
     SETTLED_WORD,
     SILENT_S,
     SPAWN_PATIENCE_S,
     WORKERS_WORD,
+    GiveUp,
     Leave,
     LocustSession,
     Redial,
@@ -66,9 +68,17 @@ def known(talk: Talk) -> Talk:
 def test_it_announces_itself_until_somebody_answers(talk: Talk) -> None:
     assert talk.pass_time(2 * ANNOUNCE_S + 1) == ["client_ready"] * 3
     assert not talk.session.is_known
+    assert talk.session.news == ["no locust master answers yet: it is asked again and again for five minutes"]
     talk.hear("ack", {"index": 3})
     assert (talk.session.is_known, talk.session.index) == (True, 3)
     assert set(talk.pass_time(ANNOUNCE_S)) == {"heartbeat"}
+
+
+def test_it_does_not_look_for_a_master_for_ever(talk: Talk) -> None:
+    talk.pass_time(GIVE_UP_S - ANNOUNCE_S)
+    assert talk.wishes() == []
+    talk.pass_time(2 * ANNOUNCE_S)
+    assert talk.wishes()[0] == GiveUp()
 
 
 def test_masters_that_send_no_index_are_understood(talk: Talk) -> None:

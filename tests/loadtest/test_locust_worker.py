@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
+import pytest
 import trio
 import trio.lowlevel
 import trio.testing
@@ -16,7 +17,7 @@ from loadtest.dispatch import Kind
 from loadtest.locust_link import LocustLink
 from loadtest.locust_session import SETTLE_WORD, WORKERS_WORD, LocustSession
 from loadtest.locust_words import Job, NotLocust, Said
-from loadtest.locust_worker import Course, LocustWorker
+from loadtest.locust_worker import Course, LocustWorker, NoLocust
 from loadtest.master import RunFailed
 from loadtest.record import ExceptionRecord, FoundRecord, Moment, RunRecord, Verdict, WorkerProbe
 from loadtest.tally import Tally
@@ -277,6 +278,18 @@ async def test_a_master_that_takes_nothing_is_told_of_here() -> None:
         rig.link.is_full = True
         await rig.hear("stop")
         assert rig.said[-1] == "the locust master takes nothing: what it should hear is dropped"
+
+
+async def test_a_worker_that_finds_no_master_ends_with_a_sentence(autojump_clock: trio.testing.MockClock) -> None:
+    link, session = FakeLink(), LocustSession("here_1", frozenset(), trio.current_time())
+
+    async def carry_out(_course: Course) -> RunRecord:
+        raise AssertionError("there is nobody who wants a run")
+
+    worker = LocustWorker(cast(LocustLink, link), session, [], carry_out, wall_clock=lambda: WALL, say=lambda _: None)
+    with pytest.raises(NoLocust, match="no locust master has answered for 5 minutes: start it"):
+        await worker.run()
+    assert link.is_closed
 
 
 async def test_a_new_connection_is_made_by_the_name_that_the_conversation_asks_for() -> None:
