@@ -266,7 +266,10 @@ class LocustWorker:
             except RunFailed as failure:
                 self._say(str(failure))
                 if not course.over.is_set():
+                    # Free again at once, it would be given the next step of the same ramp.
                     self._session.failed(str(failure))
+                    self._send()
+                    await course.over.wait()
             else:
                 course.close(record)
                 self._tell_verdict(record)

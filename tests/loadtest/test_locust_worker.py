@@ -224,13 +224,18 @@ async def test_what_a_scenario_raises_is_told_once() -> None:
         assert rig.sent("exception") == [{"msg": "ValueError: no", "traceback": "line 7"}]
 
 
-async def test_a_run_that_cannot_be_made_is_a_sentence_on_its_page_and_the_worker_is_free_again() -> None:
+async def test_a_run_that_cannot_be_made_is_a_sentence_on_its_page_and_is_tried_again_when_somebody_starts_again() -> None:
     async with a_rig() as rig:
         rig.failure = RunFailed("nobody answers at ws://a: start it, or name another with --host", 4)
         await rig.spawn(Citizen=1)
+        await rig.spawn(2.0, Citizen=2)
         assert [each["msg"] for each in rig.sent("exception")] == [str(rig.failure)]
-        assert rig.kinds()[-2:] == ["client_stopped", "client_ready"]
         assert rig.said[-1] == str(rig.failure)
+        assert "client_ready" not in rig.kinds()
+        await rig.hear("stop")
+        assert rig.kinds()[-2:] == ["client_stopped", "client_ready"]
+        await rig.spawn(3.0, Citizen=1)
+        assert len(rig.courses) == 2
 
 
 async def test_quit_ends_the_run_and_the_worker() -> None:
