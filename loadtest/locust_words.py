@@ -22,7 +22,7 @@ from loadtest.tally import WS
 from loadtest.totals import RowSum, Totals
 
 # Versions whose masters this was run with.
-LOCUST_TESTED: Final = ("2.47.0",)
+LOCUST_TESTED: Final = ("2.40.5", "2.43.4", "2.47.0")
 MESSAGE_BYTES_MAX: Final = 16 << 20
 # What a worker says in place of its version when it is none of locust's own: a master accepts it without a warning.
 FOREIGN_VERSION: Final = -1

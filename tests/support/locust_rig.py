@@ -137,6 +137,9 @@ class LocustMaster:
         body = urllib.parse.urlencode(form)
         head = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n" if form else ""
         answer = await fetch(self.web_port, path, method="POST" if form else "GET", head=head, body=body.encode())
+        if answer.status == 405:
+            # `/stop` is a GET in older ones.
+            answer = await fetch(self.web_port, path)
         assert answer.status == 200, answer
         return json.loads(answer.body) if b"{" in answer.body[:1] else answer.body.decode()
 
