@@ -8,6 +8,7 @@ One line each, ``--fault`` on the command line or ``faults = [...]`` in a scenar
     60s slow-readers 100 10s         a hundred readers stop reading for ten seconds
     70s half-open 50                 fifty connections fall silent without being closed
     80s malformed 20                 twenty clients send what is no frame
+    90s offline 1000                 a thousand readers lose their network at once, and come back by their own rules
 
 The time counts from the start of the run.  A process is named by its role, or by its own name
 when it must be that one.
@@ -25,7 +26,7 @@ FAULT_CLIENTS_MAX: Final = 100_000
 
 Needs = Literal["must", "may", "none"]
 # What clients can become, and whether a span of time belongs to it.
-CLIENT_KINDS: Final[dict[str, Needs]] = {"slow-readers": "must", "half-open": "may", "malformed": "none"}
+CLIENT_KINDS: Final[dict[str, Needs]] = {"slow-readers": "must", "half-open": "may", "malformed": "none", "offline": "none"}
 
 
 @dataclass(frozen=True, slots=True)

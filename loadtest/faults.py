@@ -4,6 +4,7 @@
     half-open      vanish without a goodbye, as far as a program can make a socket do so: nothing is read, answered or
                    closed, so the server's pings stay unanswered; one in four resets its connection instead
     malformed      send one of MALFORMATIONS, in turn: the server must refuse it and nobody else may notice
+    offline        lose their network all at once: connections are reset, and how long each resume takes is measured
 
 They are counted apart (`misbehaved`), their ends are expected (`misbehaved_ended`), and then they
 are ordinary readers again, who come back and resume.
@@ -63,6 +64,7 @@ class Faults:
             "slow-readers": self._stop_reading,
             "half-open": self._vanish,
             "malformed": self._send_rubbish,
+            "offline": self._go_offline,
         }
         assert set(self._spoil) == set(CLIENT_KINDS), "a fault that can be planned can be carried out"
 
@@ -89,6 +91,14 @@ class Faults:
         if self._half_open % _RESETS_ONE_IN:
             self._lifelines.deafen(line)
             return
+        self._reset(line)
+
+    def _go_offline(self, line: Line) -> None:
+        # What follows is no misbehaviour: it is what happens to every reader in a train, and is measured as such.
+        line.reader.fault = ""
+        self._reset(line)
+
+    def _reset(self, line: Line) -> None:
         line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._lifelines.lost(line, ABNORMAL, "reset on purpose", by_us=True)
 

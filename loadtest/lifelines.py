@@ -314,8 +314,9 @@ class Lifelines:
             code = ABNORMAL
         else:
             reader.lost_ns = time.monotonic_ns()
-            counts["disconnects"] += 1
-            self._tally.refusals[str(code)] += 1
+            if not by_us:
+                counts["disconnects"] += 1
+                self._tally.refusals[str(code)] += 1
         if may_reconnect(code):
             self._come_back(reader, reader.reconnect.delay_after_close(self.now - line.opened_at, 0.0))
 

@@ -50,7 +50,7 @@ COUNTS: Final = {
     "slots_late": "of these, begun more than LATE_SLOT_S after their moment",
     "slots_missed": "of these, never begun: nobody was free, or the generator was too late",
     "skipped": "offsets that the server announced it would not send: no loss",
-    "misbehaved": "clients that were made slow, silent or malformed on purpose",
+    "misbehaved": "clients that were made slow, silent, malformed or offline on purpose",
     "misbehaved_ended": "connections that the server ended for it: no disconnects",
     "audited": "events decoded and checked by auditors",
     # What must not happen; a Finding names the first ones.

@@ -29,7 +29,7 @@ def test_a_line_means_one_fault(line: str, fault: Fault) -> None:
         ("", "needs a time and what to do"),
         ("30s", "needs a time and what to do"),
         ("kill shard 30s", "'kill' is not a span of time"),
-        ("30s explode shard", "explode is none; there are kill, restart, freeze, slow-readers, half-open, malformed"),
+        ("30s explode shard", "explode is none; there are kill, restart, freeze, slow-readers, half-open, malformed, offline"),
         ("30s kill", "kill is followed by one role"),
         ("30s kill shard 3s", "kill is followed by one role"),
         ("30s kill postgres", "postgres is no role: there are shard, gateway, store"),

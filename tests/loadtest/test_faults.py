@@ -118,6 +118,18 @@ async def test_half_open_clients_wake_again_when_they_are_told_for_how_long() ->
         await stage.until(lambda stage: len(stage.gateway.peers[0].heard) == 2)
 
 
+async def test_readers_that_were_offline_resume_without_a_hole_and_their_way_back_is_timed() -> None:
+    async with staged() as stage:
+        await gathered(stage, 3)
+        assert stage.pool.fault("offline", 3, 0) == 3
+        stage.say()
+        await stage.until(lambda stage: stage.counts.get("resumes_recovered", 0) == 3)
+        await stage.until(lambda stage: stage.pool.behind({ROOM: ("e1", 1)}) == 0)
+        assert stage.samples("resume") == 3
+        assert stage.counts.get("disconnects", 0) == stage.counts.get("misbehaved_ended", 0) == 0
+        assert stage.findings == []
+
+
 @pytest.mark.parametrize("kind", CLIENT_KINDS)
 async def test_there_can_be_fewer_readers_than_are_to_misbehave(kind: str) -> None:
     async with staged() as stage:
