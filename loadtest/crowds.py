@@ -166,7 +166,9 @@ class UserCrowd:
             self._left.set()
 
     async def _run_user(self, number: int, life: "_Life") -> None:
-        ground, environment, name = self._ground, self._ground.environment, f"{self._kind.__name__}-{number}"
+        ground, environment = self._ground, self._ground.environment
+        # Nobody else of the run has this name.
+        name = f"{self._kind.__name__}-{number}@{environment.worker_index}"
         # The client's delays depend on the network: they must not shift what the user chooses.
         rng = ground.random_of(f"{name}/client")
         footing = UserFooting(number, life.rooms, ground.random_of(name), ground, self.feed)
@@ -204,7 +206,7 @@ class UserCrowd:
         """
         hears = type(user).on_message is not User.on_message
         async for update in client.events():
-            if hears and isinstance(update, Event):
+            if hears and user.has_started and isinstance(update, Event):
                 try:
                     await user.on_message(update)
                 except Control:

@@ -178,12 +178,11 @@ class Runner:
         return Auditor(name, self._environment.run, self._tally, self._sightings, self._clock_us)
 
     def _make_watch(self, name: str, heard: Heard) -> Watch:
-        name = f"{name}@{self._environment.worker_index}"
         return Watch(name, self._environment.run, self._tally, self._sightings, self._clock_us, heard)
 
     def _random_of(self, name: str) -> Random:
         # Seeds of text are hashed by SHA-512: alike in all processes, unlike for neighbours.
-        return Random(f"{self._environment.seed}/{self._environment.worker_index}/{name}")
+        return Random(f"{self._environment.seed}/{name}")
 
     def _keep_error(self, exception: BaseException, tb: Any = None, **_: object) -> None:
         lines = traceback.format_exception(type(exception), exception, tb or exception.__traceback__)

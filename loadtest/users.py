@@ -95,6 +95,7 @@ class User(Person):
         self.pacing = Pacing()
         self.intended_us: int | None = None
         """The slot's moment on the master's clock, from which the next publish counts; None: from when it is called."""
+        self.has_started = False
         self._stopping = trio.Event()
         self._idle = trio.CancelScope()
         """Of the wait for a slot."""
@@ -123,7 +124,7 @@ class User(Person):
         """Called last, within CLOSE_GRACE_S."""
 
     async def on_message(self, event: Event) -> None:
-        """Called for every event of the rooms, in order, beside the tasks; what it is too slow for it is not told."""
+        """Called for events of the rooms, in order, beside the tasks, from `on_start` on; one that is too slow misses some."""
 
     # --- for a scenario to use ---------------------------------------------------------------------
 
@@ -147,6 +148,7 @@ class User(Person):
         """From `on_start` to `on_stop`; ends when it shall stop, or by itself.  Never raises what a scenario raised."""
         try:
             await self.on_start()
+            self.has_started = True
             await self._root.run()
         except Control:
             pass  # StopUser, and whatever else on_start wished

@@ -169,6 +169,35 @@ async def test_messages_of_the_rooms_are_told_in_order_and_an_error_in_it_is_the
         assert it.errors == ["a stone"]
 
 
+async def test_messages_are_told_from_on_start_on(autojump_clock: MockClock) -> None:
+    class Slow(User):
+        rooms = (ROOM,)
+
+        async def on_start(self) -> None:
+            await trio.sleep(10)
+            self.heard: list[str] = []
+
+        async def on_message(self, event: Event) -> None:
+            self.heard.append(event.text)
+
+        @task
+        async def tell(self) -> None:
+            await trio.sleep(5)
+            await self.publish(self.room, f"heard {self.heard}")
+            raise StopUser
+
+    async with a_ground() as it:
+        crowd = UserCrowd(Slow, it.ground)
+        crowd.start()
+        await trio.sleep(5)
+        it.gateway.say(ROOM, "too early")
+        await trio.sleep(7)
+        it.gateway.say(ROOM, "in time")
+        await crowd.wait_left()
+        assert it.texts(ROOM)[-1] == "heard ['in time']"
+        assert it.errors == []
+
+
 async def test_a_class_that_cannot_be_made_is_an_error_of_each_user(autojump_clock: MockClock) -> None:
     class Broken(Talker):
         def __init__(self, *args: Any) -> None:

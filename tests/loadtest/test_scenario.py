@@ -109,6 +109,11 @@ def test_the_command_replaces_what_a_shape_asks_for(write: Write) -> None:
     assert _load(write(_TALK)).make_shape(users=4, spawn_rate=2.0).load_at(0, 0) == Load(4, 2.0)
 
 
+def test_the_hosts_of_its_classes_are_the_scenarios(write: Write) -> None:
+    assert _load(write(_TALK + "Citizen.host = Passer.host = 'ws://chat.example'\n")).hosts == ["ws://chat.example"]
+    assert _load(write(_TALK)).hosts == []
+
+
 def test_listeners_of_a_scenario_loaded_before_are_forgotten(write: Write) -> None:
     hook = "\n@events.init.add_listener\ndef begin(**_):\n    heard.append(1)\nheard = []\n"
     first = _load(write(_TALK + hook))
