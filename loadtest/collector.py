@@ -74,7 +74,7 @@ class Collector:
         self.findings: list[FoundRecord] = []
         self._raised: dict[tuple[str, str], ExceptionRecord] = {}
         self.stops: list[str] = []
-        """Why workers think that their own figures are worth nothing; no sentence twice."""
+        """Why workers think that their own figures are worth nothing, each with its name; no sentence twice."""
         self.users_wanted = 0
         self.server: list[ServerProbe] = []
         """The newest look at the server's processes; whoever looks replaces it."""
@@ -121,7 +121,8 @@ class Collector:
             self._found(FoundRecord(found.kind, found.room, found.offset, found.count, found.client, found.detail))
         for raised in beat.raised:
             self._raise(raised, worker.name)
-        self.stops += [sentence for sentence in beat.stops if sentence not in self.stops]
+        doubts = [f"{worker.name}: {sentence}" for sentence in beat.stops]
+        self.stops += [doubt for doubt in doubts if doubt not in self.stops]
 
     # --- what the master itself finds ------------------------------------------------------------------
 

@@ -66,30 +66,30 @@ class Fitness:
         self.full_beats = self.full_beats + 1 if health.cpu_share >= FULL_CPU_SHARE and is_late else 0
         self.full_beats_max = max(self.full_beats_max, self.full_beats)
 
-    def stops(self, worker: str) -> list[str]:
+    def stops(self) -> list[str]:
         """Why the figures are worth nothing, a plain sentence each with the figure and its bound; empty for a fit worker."""
         sentences = []
         lagging = self.lagging_s / max(self.seconds, SHARE_OF_S_MIN)
         if lagging > LAGGING_SHARE_MAX:
             sentences.append(
-                f"{worker}: its event loop was more than {LAG_US_MAX // 1000} ms late for {lagging:.1%} of the time, at worst "
+                f"its event loop was more than {LAG_US_MAX // 1000} ms late for {lagging:.1%} of the time, at worst "
                 f"{self.lag_us_max / 1000:,.0f} ms (bound: {LAGGING_SHARE_MAX:.0%}): use more workers or fewer users"
             )
         late = self.slots_late / self.slots if self.slots else 0.0
         if late > LATE_SLOTS_SHARE_MAX and self.slots_late >= LATE_SLOTS_MIN:
             sentences.append(
-                f"{worker}: it came late to {late:.1%} of the plan's slots, at worst {self.late_us_max / 1000:,.0f} ms "
+                f"it came late to {late:.1%} of the plan's slots, at worst {self.late_us_max / 1000:,.0f} ms "
                 f"(bound: {LATE_SLOTS_SHARE_MAX:.0%}): use more workers, or publish less"
             )
         if self.full_beats_max >= FULL_CPU_BEATS_MAX:
             sentences.append(
-                f"{worker}: its core was full and it was late for {self.full_beats_max} seconds in a row "
+                f"its core was full and it was late for {self.full_beats_max} seconds in a row "
                 f"(bound: {FULL_CPU_BEATS_MAX}): use more workers"
             )
         left = self.descriptors_max - self.open_fds_max
         if left < DESCRIPTORS_LEFT_MIN:
             sentences.append(
-                f"{worker}: it had {self.open_fds_max:,} descriptors open and its limit is {self.descriptors_max:,}: "
+                f"it had {self.open_fds_max:,} descriptors open and its limit is {self.descriptors_max:,}: "
                 "raise it with ulimit -n, or use more workers"
             )
         return sentences

@@ -63,7 +63,7 @@ class Runner:
         self._tally = tally
         self._clock_us = clock_us
         self._events = environment.events
-        self._check = SelfCheck(f"worker {environment.worker_index}")
+        self._check = SelfCheck()
         self._sightings = Sightings(environment.run, tally)
         self._speech = Speech(environment.run, environment.worker_index, tally, self._events.request, clock_us)
         self._auditors: Auditors | None = None

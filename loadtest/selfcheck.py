@@ -28,8 +28,7 @@ class SelfCheck:
     and `stops` for those after nothing is published any more.
     """
 
-    def __init__(self, worker: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._worker = worker
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self.fitness = Fitness(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._lag_us_max = 0
@@ -70,7 +69,7 @@ class SelfCheck:
     def stops(self) -> list[str]:
         """Why this worker's figures are worth nothing.  Judged at the first call, when the run is over: it is one verdict."""
         if self._stops is None:
-            self._stops = self.fitness.stops(self._worker)
+            self._stops = self.fitness.stops()
         return self._stops
 
 

@@ -146,11 +146,11 @@ def test_reasons_of_refusal_are_bounded() -> None:
     assert collector.refusals[OTHER_REFUSALS] == 5
 
 
-def test_a_workers_doubts_about_itself_are_kept_once() -> None:
+def test_a_workers_doubts_about_itself_are_kept_once_with_its_name() -> None:
     collector = _running("w-1")
     for at_s in (1, 2):
         collector.take(0, _beat(at_s, stops=["too slow"]))
-    assert collector.stops == ["too slow"]
+    assert collector.stops == ["w-1: too slow"]
 
 
 def test_what_was_done_on_purpose_stands_in_its_second() -> None:

@@ -28,7 +28,7 @@ def _keep_busy(seconds: float) -> None:
 
 
 async def test_a_generator_that_computes_instead_of_serving_its_loop_is_unfit() -> None:
-    check = SelfCheck("worker-1")
+    check = SelfCheck()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(check.run)
         for _ in range(4):
@@ -40,11 +40,11 @@ async def test_a_generator_that_computes_instead_of_serving_its_loop_is_unfit() 
     # Each stall began while the check slept, so it saw all of it but what was left of its sleep.
     assert health.lag_us_max >= (0.2 - WAKE_EVERY_S) * 1e6
     (sentence,) = check.stops()
-    assert sentence.startswith("worker-1: its event loop was more than 100 ms late for ")
+    assert sentence.startswith("its event loop was more than 100 ms late for ")
 
 
 async def test_a_slow_server_is_no_reason_against_the_generator(autojump_clock: MockClock) -> None:
-    check = SelfCheck("worker-1", trio.current_time)
+    check = SelfCheck(trio.current_time)
     tally = Tally()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(check.run)
@@ -84,14 +84,14 @@ def _now_us() -> int:
 
 
 def test_it_is_one_verdict() -> None:
-    check = SelfCheck("worker-1")
+    check = SelfCheck()
     assert check.stops() == []
     check.looked_at([10**6] * 100)
     assert check.stops() == []
 
 
 def test_slots_are_late_beyond_their_bound_and_each_beat_has_its_worst() -> None:
-    check = SelfCheck("worker-1")
+    check = SelfCheck()
     bound_us = int(LATE_SLOT_S * 1e6)
     check.looked_at([10, bound_us, bound_us + 1])
     check.looked_at([])
@@ -99,11 +99,11 @@ def test_slots_are_late_beyond_their_bound_and_each_beat_has_its_worst() -> None
     assert check.take().late_us_max == bound_us + 1
     assert check.take().late_us_max == 0
     check.looked_at([bound_us + 5] * 200)
-    assert check.stops()[0].startswith("worker-1: it came late to 99.0% of the plan's slots, at worst 50 ms")
+    assert check.stops()[0].startswith("it came late to 99.0% of the plan's slots, at worst 50 ms")
 
 
 def test_cpu_memory_and_descriptors_are_the_processs_own() -> None:
-    check = SelfCheck("worker-1")
+    check = SelfCheck()
     pipes = [os.pipe() for _ in range(20)]
     before = check.take()
     for reading, writing in pipes:
