@@ -2,7 +2,8 @@
 
 A percentile is judged from the two histograms, and is worse (or better) only if all of this holds:
 
-- both runs have at least TAIL_SAMPLES_MIN samples beyond it: 3,000 for a p99, 30,000 for a p99.9;
+- both runs have at least TAIL_SAMPLES_MIN samples beyond it: 3,000 for a p99, 30,000 for a p99.9.  All deliveries
+  of one message count as one sample: they come at one moment, and are slow together;
 - it changed by more than `tolerance` (10 %) and by more than `floor_ms` (1 ms): two runs of one
   program on one machine differ by as much;
 - chance cannot explain it: the 99 % intervals of both percentiles, by the ranks that a percentile
@@ -10,9 +11,10 @@ A percentile is judged from the two histograms, and is worse (or better) only if
 
 The greatest value is one sample and is never judged.  Shares of what failed need as clear a
 difference (two proportions, z > 2.58) and 0.1 percentage points.  What must not happen is judged
-without tolerance.  Fewer deliveries a second are worse where as many messages were published.
+without tolerance, and the fan-out of a message only where users and duration were the same.
 Samples of one second resemble each other, so these intervals are too narrow rather than too
-wide: take longer runs, or several, before you believe a verdict near the tolerance.
+wide, and they know nothing of what else a machine did: take longer runs, or several, before you
+believe a verdict near the tolerance.
 """
 
 from collections.abc import Iterator
@@ -21,9 +23,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from loadtest.figures import digits, duration, milliseconds, per_second
 from loadtest.latency import Latencies
 from loadtest.messages import VIOLATIONS
 from loadtest.record import RowTotal, RunRecord
+from loadtest.tally import WS
 
 TOLERANCE: Final = 0.10
 FLOOR_MS: Final = 1.0
@@ -86,8 +90,14 @@ def sentence(change: Change) -> str:
     """A change as a person says it."""
     what = " ".join(filter(None, (change.row, change.figure)))
     by = "" if change.percent is None else f" ({change.percent:+.0f} %)"
-    unit = f" {change.unit}" if change.unit not in ("", "/s") else change.unit
-    return f"{what} is {change.judged}: {change.before:.4g}{unit} before, {change.after:.4g}{unit} now{by}"
+    return f"{what}: {amount(change.before, change.unit)} before, {amount(change.after, change.unit)} now{by}, {change.judged}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure with its unit."""
+    if unit == "ms":
+        return milliseconds(value)
+    return f"{digits(value)}{unit}" if unit in ("/s", "") else f"{digits(value)} {unit}"
 
 
 def _check(before: RunRecord, after: RunRecord) -> None:
@@ -108,19 +118,34 @@ def _counts(before: RunRecord, after: RunRecord, tolerance: float) -> Iterator[C
         one, other = before.counts.get(kind, 0), after.counts.get(kind, 0)
         if one or other:
             yield _change("", kind, "", one, other, "worse" if other > one else "better" if other < one else "same")
-    rates = {name: (_rate(before, name), _rate(after, name)) for name in ("publishes", "deliveries")}
-    sent, delivered = rates["publishes"], rates["deliveries"]
-    yield _change("", "publishes", "/s", *sent, "unjudged")
-    is_same_load = abs(sent[1] - sent[0]) <= tolerance * max(sent)
+    for name in ("publishes", "deliveries"):
+        yield _change("", name, "/s", _rate(before, name), _rate(after, name), "unjudged")
+    one_each, other_each = (_deliveries_each(record) for record in (before, after))
     judged: Judgement = "unjudged"
-    if is_same_load and any(delivered):
-        more = delivered[1] / delivered[0] - 1 if delivered[0] else 1.0
+    if one_each and all(_is_near(*load, tolerance) for load in (_users(before, after), (before.seconds, after.seconds))):
+        more = other_each / one_each - 1
         judged = "worse" if more < -tolerance else "better" if more > tolerance else "same"
-    yield _change("", "deliveries", "/s", *delivered, judged)
+    yield _change("", "fan-out", "", one_each, other_each, judged)
 
 
 def _rate(record: RunRecord, name: str) -> float:
     return record.counts.get(name, 0) / record.seconds if record.seconds else 0.0
+
+
+def _deliveries_each(record: RunRecord) -> float:
+    """Of each message that was acknowledged."""
+    acked = record.counts.get("acked", 0)
+    return record.counts.get("deliveries", 0) / acked if acked else 0.0
+
+
+def _users(before: RunRecord, after: RunRecord) -> tuple[float, float]:
+    """Connected, at most."""
+    one, other = (float(max((moment.connected for moment in each.moments), default=0)) for each in (before, after))
+    return one, other
+
+
+def _is_near(one: float, other: float, tolerance: float) -> bool:
+    return abs(other - one) <= tolerance * max(one, other)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------
@@ -128,13 +153,16 @@ def _rate(record: RunRecord, name: str) -> float:
 
 def _rows(before: RunRecord, after: RunRecord, tolerance: float, floor_ms: float) -> Iterator[Change]:
     earlier = {(row.kind, row.name): row for row in before.rows}
+    together = max(1.0, _deliveries_each(before), _deliveries_each(after))
     for row in after.rows:
         one = earlier.get((row.kind, row.name))
         if one is not None:
-            yield from _row(one, row, tolerance, floor_ms)
+            is_delivery = row.kind == WS and row.name.partition(" (")[0] == "deliver"
+            yield from _row(one, row, tolerance, floor_ms, together if is_delivery else 1.0)
 
 
-def _row(one: RowTotal, other: RowTotal, tolerance: float, floor_ms: float) -> Iterator[Change]:
+def _row(one: RowTotal, other: RowTotal, tolerance: float, floor_ms: float, together: float) -> Iterator[Change]:
+    """`together` samples count as one."""
     name = other.name if other.kind == "WS" else f"{other.kind} {other.name}"
     yield _change(name, "count", "", one.count, other.count, "unjudged")
     yield _change(name, "rate", "/s", one.per_s, other.per_s, "unjudged")
@@ -144,7 +172,9 @@ def _row(one: RowTotal, other: RowTotal, tolerance: float, floor_ms: float) -> I
         return
     first, second = (Latencies.decode(row.latencies.encode(), row.total_us) for row in (one, other))
     for percent in _PERCENTS:
-        yield _percentile(name, percent, first, second, tolerance, floor_ms)
+        judged = _judge(percent, first, second, tolerance, floor_ms, together)
+        earlier, later = (each.percentile_us(percent) / 1000 for each in (first, second))
+        yield _change(name, f"p{percent:g}", "ms", earlier, later, judged)
     yield _change(name, "max", "ms", one.max_ms, other.max_ms, "unjudged")
 
 
@@ -162,24 +192,25 @@ def _failures(name: str, one: RowTotal, other: RowTotal) -> Change:
     return _change(name, "failed", "%", shares[0] * 100, shares[1] * 100, judged)
 
 
-def _percentile(name: str, percent: float, one: Latencies, other: Latencies, tolerance: float, floor_ms: float) -> Change:
-    (low, before, high), (low_after, after, high_after) = (_interval(each, percent) for each in (one, other))
-    tail = min(one.count, other.count) * (1 - percent / 100)
-    judged: Judgement = "same"
-    if tail < TAIL_SAMPLES_MIN - 1e-6:
-        judged = "few"
-    elif abs(after - before) > max(tolerance * before, floor_ms):
+def _judge(percent: float, one: Latencies, other: Latencies, tolerance: float, floor_ms: float, together: float) -> Judgement:
+    counts = [each.count / together for each in (one, other)]
+    if min(counts) * (1 - percent / 100) < TAIL_SAMPLES_MIN - 1e-6:
+        return "few"
+    (low, before, high), (low_after, after, high_after) = (
+        _interval(each, percent, count) for each, count in zip((one, other), counts, strict=True)
+    )
+    if abs(after - before) > max(tolerance * before, floor_ms):
         if low_after > high:
-            judged = "worse"
-        elif high_after < low:
-            judged = "better"
-    return _change(name, f"p{percent:g}", "ms", before, after, judged)
+            return "worse"
+        if high_after < low:
+            return "better"
+    return "same"
 
 
-def _interval(latencies: Latencies, percent: float) -> tuple[float, float, float]:
-    """Milliseconds: where the percentile is, and the ends of what chance makes of it."""
-    count, part = latencies.count, percent / 100
-    spread = 100 * _Z * sqrt(count * part * (1 - part)) / count
+def _interval(latencies: Latencies, percent: float, count: float) -> tuple[float, float, float]:
+    """Milliseconds: where the percentile is, between the ends of what chance makes of it in `count` independent samples."""
+    part = percent / 100
+    spread = 100 * _Z * sqrt(part * (1 - part) / count)
     low, middle, high = latencies.percentiles_us([max(0.0, percent - spread), percent, min(100.0, percent + spread)])
     return low / 1000, middle / 1000, high / 1000
 
@@ -192,16 +223,16 @@ def _change(row: str, figure: str, unit: str, before: float, after: float, judge
 
 
 def _notes(before: RunRecord, after: RunRecord, tolerance: float) -> Iterator[str]:
-    loads = {
-        "messages were published": [_rate(each, "publishes") for each in (before, after)],
-        "users were connected at most": [float(max((m.connected for m in each.moments), default=0)) for each in (before, after)],
-    }
-    for what, (one, other) in loads.items():
-        if abs(other - one) > tolerance * max(one, other):
-            unit = " a second" if what.startswith("messages") else ""
-            yield f"the load was not the same: {one:,.4g} {what}{unit} before, {other:,.4g} now"
-    if abs(after.seconds - before.seconds) > tolerance * max(before.seconds, after.seconds):
-        yield f"the runs are not equally long: {before.seconds:.0f} s before, {after.seconds:.0f} s now"
+    sent = _rate(before, "publishes"), _rate(after, "publishes")
+    if not _is_near(*sent, tolerance):
+        yield f"the load was not the same: {per_second(sent[0])} were published before, {per_second(sent[1])} now"
+    users = _users(before, after)
+    if not _is_near(*users, tolerance):
+        yield f"the load was not the same: {users[0]:,.0f} users were connected before, {users[1]:,.0f} now"
+    if not _is_near(before.seconds, after.seconds, tolerance):
+        yield f"the runs are not equally long: {duration(before.seconds)} before, {duration(after.seconds)} now"
+    for place, record in (("first", before), ("second", after)):
+        yield from (f"the {place} run: {note}" for note in record.notes)
     for name in sorted({*before.machine, *after.machine}):
         one_text, other_text = before.machine.get(name, "unknown"), after.machine.get(name, "unknown")
         if one_text != other_text:

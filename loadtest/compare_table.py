@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.compare import FLOOR_MS, TOLERANCE, Change, Comparison, NotComparable, compare
+from loadtest.compare import FLOOR_MS, TOLERANCE, Change, Comparison, NotComparable, amount, compare
 from loadtest.dashboard import plain
-from loadtest.figures import NOTHING, digits, milliseconds
+from loadtest.figures import NOTHING
 from loadtest.json_file import RecordError, read_record
 
 # What two runs can be compared to; beyond it every change would pass.
@@ -84,13 +84,7 @@ def _table(comparison: Comparison) -> Table:
 def _figures(change: Change) -> Iterator[Text]:
     mark, style = _MARKS[change.judged]
     strong = style if change.judged in ("worse", "better") else ""
-    yield Text(_amount(change.before, change.unit), "dim")
-    yield Text(_amount(change.after, change.unit), strong)
+    yield Text(amount(change.before, change.unit), "dim")
+    yield Text(amount(change.after, change.unit), strong)
     yield Text(NOTHING if change.percent is None else f"{change.percent:+.1f} %", strong or "dim")
     yield Text(mark, style)
-
-
-def _amount(value: float, unit: str) -> str:
-    if unit == "ms":
-        return milliseconds(value)
-    return f"{digits(value)}{unit}" if unit in ("/s", "") else f"{digits(value)} {unit}"

@@ -20,7 +20,7 @@ import msgspec
 from loadtest.latency import Latencies
 from loadtest.page_parts import part, uplot
 from loadtest.record import RowTotal, RunRecord
-from loadtest.report_figures import key_figures, reasons, thresholds, when
+from loadtest.report_figures import key_figures, notes, reasons, thresholds, when
 from loadtest.report_tables import facts, other_tables, rows_table
 from loadtest.timeline import CHARTS, Chart, Line, Timeline, timeline_of
 from loadtest.totals import is_part
@@ -28,6 +28,8 @@ from loadtest.totals import is_part
 PAGE_BYTES_MAX: Final = 200_000
 # Points of the time line: as many as fit, one of these numbers.  A chart is some 600 pixels wide.
 _POINTS: Final = (600, 480, 360, 300, 240, 180, 120, 90, 60, 30)
+# Of what happened to the run itself: the record has all.
+NOTES_MAX: Final = 30
 # The curve of latencies over shares of all samples: so many points for each nine.
 _POINTS_PER_NINE: Final = 12
 _NINES_MAX: Final = 5
@@ -64,6 +66,7 @@ def _page(record: RunRecord, timeline: Timeline) -> str:
         when=when(record),
         reasons=reasons(record.verdict),
         thresholds=thresholds(record.thresholds),
+        notes=notes(record.notes[:NOTES_MAX]),
         figures=key_figures(record),
         note=_note(timeline),
         rows=rows_table(record.rows),

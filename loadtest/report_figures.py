@@ -14,7 +14,8 @@ from loadtest.record import RowTotal, RunRecord, ThresholdResult, Verdict
 def when(record: RunRecord) -> str:
     """One line below the scenario's name."""
     hosts = ", ".join(record.hosts[:4]) + (f" and {len(record.hosts) - 4} more" if len(record.hosts) > 4 else "")
-    return escape(f"{duration(record.seconds)} against {hosts}, from {record.started_at.replace('T', ' ').replace('Z', ' UTC')}")
+    began = record.started_at[:19].replace("T", " ")
+    return escape(f"{duration(record.seconds)} against {hosts}, from {began} UTC")
 
 
 def reasons(verdict: Verdict) -> str:
@@ -27,6 +28,11 @@ def thresholds(results: Sequence[ThresholdResult]) -> str:
     if not results:
         return ""
     return f'<ul class="asked" aria-label="Fails if">{"".join(map(_threshold, results))}</ul>'
+
+
+def notes(said: Sequence[str]) -> str:
+    """What happened to the run itself, for instance that somebody changed its load."""
+    return f'<ul class="notes">{"".join(f"<li>{escape(each)}</li>" for each in said)}</ul>' if said else ""
 
 
 def _threshold(result: ThresholdResult) -> str:

@@ -16,6 +16,7 @@ from loadtest.report_figures import threshold_figure
 from loadtest.totals import is_part
 
 ERRORS_SHOWN_MAX: Final = 8
+NOTES_SHOWN_MAX: Final = 10
 _STYLES: Final = {"PASS": "bold white on green4", "MISS": "bold white on red3", "INVALID": "bold black on yellow3"}
 _PERCENTS: Final = ("50", "95", "99", "99.9")
 
@@ -37,6 +38,8 @@ def verdict(record: RunRecord) -> Iterator[RenderableType]:
     said = record.verdict
     word = (f" {said.word} ", _STYLES.get(said.word, _STYLES["MISS"]))
     yield Text.assemble(" ", word, f" {plain(record.scenario, 40)}, {duration(record.seconds)}")
+    for note in record.notes[:NOTES_SHOWN_MAX]:
+        yield Padding(Text(plain(note, 300), "dim"), (0, 1, 0, 3))
     for reason in said.reasons:
         yield Padding(Text(plain(reason, 500)), (0, 1, 0, 3))
 

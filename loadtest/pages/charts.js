@@ -156,7 +156,7 @@ const ParvisCharts = (() => {
     const where = isOverTime ? clock : nines;
     return {
       width, height: HEIGHT,
-      padding: [8, 22, 0, 0],
+      padding: [8, isOverTime ? 22 : 34, 0, 0],
       cursor: {...(isOverTime ? {sync: {key: "parvis"}} : {}), y: false, drag: {x: true, y: false}, points: {size: 6}},
       hooks: {draw: [(plot) => isOverTime && drawMarks(plot, marks())]},
       scales: {

@@ -120,6 +120,7 @@ def evil() -> RunRecord:
         refusals={EVIL: 1},
         findings=[FoundRecord("lost", EVIL, 1, 1, EVIL, EVIL)],
         verdict=Verdict("MISS", 1, [EVIL]),
+        notes=[EVIL],
     )
 
 

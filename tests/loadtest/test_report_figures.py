@@ -4,12 +4,13 @@ import msgspec
 
 from loadtest.figures import NOTHING
 from loadtest.record import ThresholdResult, Verdict
-from loadtest.report_figures import key_figures, reasons, threshold_figure, thresholds, when
+from loadtest.report_figures import key_figures, notes, reasons, threshold_figure, thresholds, when
 from tests.support.run_record import record, row
 
 
 def test_what_ran_is_one_line() -> None:
     ran = msgspec.structs.replace(record(5), hosts=[f"ws://10.0.0.{number}/" for number in range(6)])
+    ran = msgspec.structs.replace(ran, started_at="2026-04-12T19:59:00.123Z")
     hosts = "ws://10.0.0.0/, ws://10.0.0.1/, ws://10.0.0.2/, ws://10.0.0.3/ and 2 more"
     assert when(ran) == f"5 s against {hosts}, from 2026-04-12 19:59:00 UTC"
 
@@ -29,6 +30,11 @@ def test_thresholds_have_their_figures() -> None:
         threshold_figure(ThresholdResult("", figure, unit, False))
         for figure, unit in ((None, "ms"), (0.25, "%"), (9000.4, "/s"), (12.0, ""))
     ] == ["not measured", "0.25 %", "9,000/s", "12"]
+
+
+def test_notes_are_told_where_there_are_some() -> None:
+    assert notes([]) == ""
+    assert notes(["edited: <b>"]) == '<ul class="notes"><li>edited: &lt;b&gt;</li></ul>'
 
 
 def test_key_figures_of_a_run() -> None:

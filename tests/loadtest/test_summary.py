@@ -33,6 +33,7 @@ def test_a_run_that_failed_says_why() -> None:
         thresholds=[ThresholdResult("loss>0", 2.0, "", True)],
         rows=[row("publish", errors={"busy": 31}), row("resume", count=0)],
         exceptions=[ExceptionRecord(5, "KeyError: 'room'", "...", ["worker-1"])],
+        notes=["edited after 9 s: 10 users"],
         verdict=Verdict("MISS", 1, ["found what must never happen: " + "lost " * 30, "loss>0: it was 2"]),
     )
     lines = shown(failed)
@@ -43,7 +44,8 @@ def test_a_run_that_failed_says_why() -> None:
     ]  # fmt: skip
     assert "         5  scenario: KeyError: 'room'" in lines
     head = lines.index("  MISS  election_night, 5 s")
-    assert lines[head + 1].startswith("   found what must never happen: lost")
+    assert lines[head + 1] == "   edited after 9 s: 10 users"
+    assert lines[head + 2].startswith("   found what must never happen: lost")
     assert all(line.startswith("   ") for line in lines[head + 1 :])
     assert lines[-1] == "   loss>0: it was 2"
 
