@@ -107,7 +107,7 @@ class UserCrowd:
         self._next = 0
         self._living: dict[int, _Life] = {}
         """In the order they were started."""
-        self._left = trio.Event()
+        self._changed = trio.Event()
 
     @property
     def living(self) -> int:
@@ -149,11 +149,18 @@ class UserCrowd:
         for life in self._living.values():
             life.scope.cancel()
 
+    async def wait_quiet(self) -> None:
+        """Until no task runs; connections may still be saying goodbye."""
+        await self._wait(lambda: all(life.is_over for life in self._living.values()))
+
     async def wait_left(self) -> None:
         """Until nobody lives."""
-        while self._living:
-            self._left = trio.Event()
-            await self._left.wait()
+        await self._wait(lambda: not self._living)
+
+    async def _wait(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            self._changed = trio.Event()
+            await self._changed.wait()
 
     async def _live(self, number: int, life: "_Life") -> None:
         try:
@@ -163,7 +170,7 @@ class UserCrowd:
             self._ground.tally.raised(message, "".join(traceback.format_exception(error)))
         finally:
             del self._living[number]
-            self._left.set()
+            self._changed.set()
 
     async def _run_user(self, number: int, life: "_Life") -> None:
         ground, environment = self._ground, self._ground.environment
@@ -194,6 +201,8 @@ class UserCrowd:
                     life.user = user
                     if not life.is_told:
                         await user.run()
+                life.is_over = True
+                self._changed.set()
                 watch.leave()
                 nursery.cancel_scope.cancel()
         finally:
@@ -226,6 +235,8 @@ class _Life:
         """None until it is connected."""
         self.watch: Watch | None = None
         self.is_told = False
+        self.is_over = False
+        """Its tasks have ended: what is left is a goodbye."""
 
     def end(self) -> None:
         self.is_told = True

@@ -100,6 +100,9 @@ class Events:
         self.quitting = EventHook("quitting")
         """environment: the process is about to end."""
 
+    def __getattr__(self, name: str) -> EventHook:
+        raise AttributeError(f"there is no event named {name}; there are {', '.join(hook.name for hook in self.all())}")
+
     def all(self) -> list[EventHook]:
         return list(vars(self).values())
 

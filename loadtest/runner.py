@@ -120,10 +120,10 @@ class Runner:
         for crowd in self._users.values():
             crowd.stop_all()
         with trio.move_on_after(hush.stop_timeout_s):
-            await self._wait_users()
+            await self._wait_quiet()
         for crowd in self._users.values():
             crowd.cancel_all()
-        await self._wait_users()
+        await self._wait_quiet()
 
     async def finish(self, finish: Finish) -> None:
         """Returns when audits are closed and all have left; tasks that still run are cancelled."""
@@ -132,6 +132,8 @@ class Runner:
             if self._auditors is not None:
                 nursery.start_soon(self._auditors.finish, finish.heads, finish.settle_s)
             nursery.start_soon(self._readers.finish, finish.heads, finish.settle_s)
+            for crowd in self._users.values():
+                nursery.start_soon(crowd.wait_left)
         self._events.test_stop.fire(environment=self._environment)
         self._all_left.set()
 
@@ -188,9 +190,9 @@ class Runner:
         lines = traceback.format_exception(type(exception), exception, tb or exception.__traceback__)
         self._tally.raised(f"{type(exception).__name__}: {exception}", "".join(lines))
 
-    async def _wait_users(self) -> None:
+    async def _wait_quiet(self) -> None:
         for crowd in self._users.values():
-            await crowd.wait_left()
+            await crowd.wait_quiet()
 
     # --- coming and going --------------------------------------------------------------------------------
 

@@ -189,7 +189,8 @@ def _line(error: BaseException, path: Path) -> int | str:
 
 def _words(error: BaseException) -> str:
     # Raised by our own nouns (`loadtest/tasks.py` ...), these are sentences already.
-    return str(error) if type(error) in (ValueError, TypeError) and str(error) else f"{type(error).__name__}: {error}"
+    is_sentence = type(error) in (ValueError, TypeError, AttributeError) and str(error)
+    return str(error) if is_sentence else f"{type(error).__name__}: {error}"
 
 
 def _own(module: Mapping[str, Any], base: type) -> list[Any]:

@@ -171,6 +171,7 @@ _IDLE = "from loadtest import *\nclass Citizen(User):\n    {}\n"
         (_CITIZEN.format("x = 1") + "faults = '30s kill shard'\n", "evening.py: faults must be a list of lines, like"),
         (_CITIZEN.format("x = 1") + "faults = [30]\n", "evening.py: faults must be a list of lines"),
         (_CITIZEN.format("x = 1") + "faults = ['30s kill cat']\n", 'evening.py: the fault "30s kill cat" cannot be understood'),
+        ("from loadtest import events\nevents.quit.add_listener(print)\n", "there is no event named quit; there are init, "),
         (_IDLE.format("pass"), "evening.py: Citizen has nothing to do: mark a method with @task"),
         (_IDLE.format("task = []"), "Citizen has nothing to do: did you mean tasks instead of task"),
         (_READER.format("rooms = []"), r"Passer has nothing to read: give it rooms = \[\"square/main\"\]"),
