@@ -60,8 +60,10 @@ class Latencies:
         self.total_us += total_us
 
     def merge(self, other: "Latencies") -> None:
-        self._histogram.add(other._histogram)
-        self.total_us += other.total_us
+        # The library takes the least value of an empty histogram for 0, and that of the sum as well.
+        if other.count:
+            self._histogram.add(other._histogram)
+            self.total_us += other.total_us
 
     def encode(self) -> bytes:
         """The standard's compressed V2 form in base64, as ``.hlog`` files have it: a few kilobytes at most."""
