@@ -14,7 +14,6 @@ from prometheus_client.metrics_core import (
     HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
-    StateSetMetricFamily,
 )
 from prometheus_client.registry import Collector as PrometheusCollector
 
@@ -108,7 +107,10 @@ class RunMetrics(PrometheusCollector):
 
 
 def _phases(phase: Phase) -> Metric:
-    return StateSetMetricFamily(f"{_PREFIX}_phase", "Where the run stands.", {each: each == phase for each in get_args(Phase)})
+    family = GaugeMetricFamily(f"{_PREFIX}_phase", "1 for where the run stands.", labels=["phase"])
+    for each in get_args(Phase):
+        family.add_metric([each], each == phase)
+    return family
 
 
 def _sentence(about: str) -> str:

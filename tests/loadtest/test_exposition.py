@@ -73,7 +73,7 @@ def test_prometheus_finds_no_fault_in_the_text(metrics: RunMetrics) -> None:
 def test_the_state_of_the_run(metrics: RunMetrics) -> None:
     found = samples(metrics)
     assert found["parvis_loadtest_run_info"][0].labels == {"scenario": EVIL}
-    phases = {sample.labels["parvis_loadtest_phase"]: sample.value for sample in found["parvis_loadtest_phase"]}
+    phases = {sample.labels["phase"]: sample.value for sample in found["parvis_loadtest_phase"]}
     assert {phase for phase, is_it in phases.items() if is_it} == {"running"}
     assert len(phases) == 6
     assert found["parvis_loadtest_run_seconds"][0].value == 7.5
