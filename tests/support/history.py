@@ -9,7 +9,7 @@ It is itself tested on planted bugs (tests/whole/test_history.py).
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from client.updates import Reconnecting, Update
+from client.updates import Connected, Reconnecting, Update
 from wire.client_messages import Ack, Event, Joined, Refused, Reset, Skipped, Unknown
 
 
@@ -46,6 +46,10 @@ class Witness:
     unknown: set[str] = field(default_factory=set)
     reconnected_after: int = -1
     """How many entries there were when the connection was last lost."""
+    moved_after: int = -1
+    """How many there were when a connection to another gateway had taken the place of the one before."""
+    acked_elsewhere: set[str] = field(default_factory=set)
+    """Messages that were under way when it moved: the gateway that acknowledged them is maybe not the one it reads from."""
     removals: list[tuple[Ack, Ack]] = field(default_factory=list)
     """Messages that were removed again: how the message was acknowledged, and how its removal was."""
     _epoch: str = ""
@@ -54,6 +58,8 @@ class Witness:
         """Write down one update of the client; those of other rooms are passed over."""
         if isinstance(update, Reconnecting):
             self.reconnected_after = len(self.entries)
+        if isinstance(update, Connected) and update.moved:
+            self.moved_after = len(self.entries)
         if getattr(update, "room", None) != self.room:
             return
         match update:
@@ -68,10 +74,12 @@ class Witness:
             case Event():
                 self.entries.append(Seen(self._epoch, update.offset, update.id))
 
-    def published(self, message_id: str, outcome: Ack | Refused | Unknown) -> None:
-        """Write down how a publish ended."""
+    def published(self, message_id: str, outcome: Ack | Refused | Unknown, said_after: int | None = None) -> None:
+        """Write down how a publish ended that began after so many entries, where that is known."""
         match outcome:
             case Ack():
+                if said_after is not None and said_after <= self.moved_after:
+                    self.acked_elsewhere.add(message_id)
                 self.acked[message_id] = outcome
                 self.acked_after[message_id] = len(self.entries)
             case Refused():
@@ -210,9 +218,10 @@ def _publish_violations(
     for message_id, ack in witness.acked.items():
         place = (ack.epoch, ack.offset)
         kept_id = by_place.get(place)
-        if kept_id not in (message_id, ANY_ID) and not (
-            place in forgotten and _was_told(witness, place, witness.acked_after[message_id])
-        ):
+        is_excused = place in forgotten and (
+            message_id in witness.acked_elsewhere or _was_told(witness, place, witness.acked_after[message_id])
+        )
+        if kept_id not in (message_id, ANY_ID) and not is_excused:
             found.append(f"lost: {message_id} was acknowledged at {ack.offset} of {ack.epoch}, where the log has {kept_id}")
     found += [f"{message_id} was refused and is in the log" for message_id in sorted(witness.refused & ids)]
     return found

@@ -39,11 +39,12 @@ class Person:
     async def say(self, text: str, message_id: str) -> Ack | Refused | Unknown:
         """Publish, and again with the same id while the outcome is unknown or the refusal temporary."""
         outcome: Ack | Refused | Unknown
+        said_after = len(self.witness.entries)
         while True:
             outcome = await self.client.publish(self.room, text, message_id)
             retry_ms = 0 if isinstance(outcome, Ack) else outcome.retry_after_ms
             if isinstance(outcome, Ack) or (isinstance(outcome, Refused) and not outcome.temporary):
-                self.witness.published(message_id, outcome)
+                self.witness.published(message_id, outcome, said_after)
                 return outcome
             await trio.sleep(max(retry_ms, 50) / 1000)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.updates import Reconnecting
+from client.updates import Connected, Reconnecting
 from tests.support.history import Kept, Witness, violations
 from wire.client_messages import Ack, Event, Joined, Refused, Reset, Skipped, Unknown
 
@@ -117,3 +117,16 @@ def test_who_saw_a_removal_that_is_forgotten_had_a_tombstone_where_the_log_has_a
     untold = witness(joined(0), event(1), tombstone, event(3, "m2-gone"))
     assert len([line for line in violations([untold], log, {("e", 3)}) if "was not told" in line]) == 2
     assert any("two writers" in line for line in violations([told], log)), "a tombstone without any removal is nobody's"
+
+
+@pytest.mark.parametrize(("said_after", "found"), [(2, 0), (4, 1)])
+def test_what_the_gateway_that_was_left_acknowledged_may_be_known_to_nobody_where_the_client_reads(
+    said_after: int, found: int
+) -> None:
+    # Found by the simulation (seed 3075): store, shard and the gateway that drained had all forgotten it.
+    it = witness(joined(0), event(1), event(2), Connected("gateway-1", "a", "Ada", moved=True), joined(2, recovered=True))
+    it.published("m3", Ack(1, ROOM, "m3", "e", 3, 0), said_after)
+    log = [*LOG[:2], Kept("e", 3, "other")]
+    it.saw(event(3, "other"))
+    assert len(violations([it], log, {("e", 3)})) == found
+    assert any("lost: m3" in line for line in violations([it], log)), "what somebody alive knew must be there"
