@@ -4,7 +4,9 @@ Percentiles of several workers cannot be averaged; histograms can be added, and 
 as exact as each of them: three significant digits from 1 us to five minutes.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]  # it has no types
@@ -65,6 +67,14 @@ class Latencies:
             self._histogram.add(other._histogram)
             self.total_us += other.total_us
 
+    def add_encoded(self, encoded: bytes, total_us: int) -> None:
+        """Merge what `encode` made of some samples, in a third of the time of `decode` and `merge`; the same errors as `decode`.
+
+        Of no samples is not allowed: see `merge`.
+        """
+        self._histogram.decode_and_add(encoded)
+        self.total_us += total_us
+
     def encode(self) -> bytes:
         """The standard's compressed V2 form in base64, as ``.hlog`` files have it: a few kilobytes at most."""
         return bytes(self._histogram.encode())
@@ -73,8 +83,7 @@ class Latencies:
     def decode(cls, encoded: bytes, total_us: int) -> "Latencies":
         """Raises an error of `hdrh` or `binascii` for bytes that are no histogram."""
         latencies = cls()
-        latencies._histogram.decode_and_add(encoded)
-        latencies.total_us = total_us
+        latencies.add_encoded(encoded, total_us)
         return latencies
 
     def percentile_us(self, percent: float) -> int:
@@ -82,15 +91,14 @@ class Latencies:
         return self.percentiles_us([percent])[0]
 
     def percentiles_us(self, percents: Sequence[float] = PERCENTILES) -> list[int]:
-        """In one pass over the histogram: 0.8 ms for all of PERCENTILES, where one alone takes 0.5."""
+        """Any number of them in one pass: 0.2 ms for latencies from 1 ms to 1 s."""
         count = self.count
         if not count:
             return [0] * len(percents)
-        # The library rounds to the nearest rank, so that 90 % of six would be five of them; asked for a whole rank, it obeys.
-        ranks = [max(1, -(-count * round(percent * 1000) // 100_000)) for percent in percents]
-        asked = [100 * rank / count for rank in ranks]
-        values: dict[float, int] = self._histogram.get_percentile_to_value_dict(asked)
-        return [int(values[each]) for each in asked]
+        first, totals = self._totals()
+        # Not the library's: it rounds to the nearest rank, so that 90 % of six are five, and calls a function for each bucket.
+        ranks = (max(1, -(-count * round(percent * 1000) // 100_000)) for percent in percents)
+        return [self._value_at(first + bisect_left(totals, rank)) for rank in ranks]
 
     def counts(self) -> list[tuple[int, int]]:
         """Each latency that was recorded, to within 0.1 %, and how often; ascending.
@@ -101,14 +109,22 @@ class Latencies:
         return [(int(histogram.get_value_from_index(place)), int(n)) for place, n in enumerate(histogram.counts) if n]
 
     def counts_up_to(self, bounds_us: Sequence[int]) -> list[int]:
-        """How many took at most each of the rising bounds, to within 0.1 % of it; a millisecond for one histogram."""
-        found, total, index = [], 0, 0
-        for bound in bounds_us:
-            end = self._histogram.get_counts_array_index(min(bound, LATENCY_US_MAX)) + 1
-            total += sum(map(self._histogram.get_count_at_index, range(index, end)))
-            index = end
-            found.append(total)
-        return found
+        """How many took at most each of the bounds, to within 0.1 % of it."""
+        if not self.count:
+            return [0] * len(bounds_us)
+        first, totals = self._totals()
+        ends = (self._histogram.get_counts_array_index(min(bound, LATENCY_US_MAX)) - first for bound in bounds_us)
+        return [totals[min(end, len(totals) - 1)] if end >= 0 else 0 for end in ends]
+
+    def _totals(self) -> tuple[int, list[int]]:
+        """The first bucket that is not empty, and how many are in it and in those up to each of the next ones."""
+        histogram = self._histogram
+        first = histogram.get_counts_array_index(histogram.get_min_value())
+        last = histogram.get_counts_array_index(histogram.get_max_value())
+        return first, list(accumulate(histogram.counts[first : last + 1]))
+
+    def _value_at(self, index: int) -> int:
+        return int(self._histogram.get_highest_equivalent_value(self._histogram.get_value_from_index(index)))
 
     @property
     def max_us(self) -> int:

@@ -34,7 +34,8 @@ class RowSum:
 
     def add(self, row: Row) -> None:
         """What one worker told.  Raises an error of `hdrh` or `binascii` for what is no histogram."""
-        self.latencies.merge(Latencies.decode(row.latencies, row.total_us))
+        if row.count:
+            self.latencies.add_encoded(row.latencies, row.total_us)
         self._failed(row.failures, row.errors)
         self.bytes += row.bytes
 

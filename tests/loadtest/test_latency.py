@@ -2,10 +2,11 @@
 
 from collections import Counter
 
+from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.latency import LATENCY_US_MAX, Latencies, merged
+from loadtest.latency import LATENCY_US_MAX, SIGNIFICANT_DIGITS, Latencies, merged
 
 samples = st.lists(st.integers(1, LATENCY_US_MAX), max_size=50)
 
@@ -49,6 +50,16 @@ def test_counts_are_what_was_recorded(values: list[int]) -> None:
     assert len(recorded) == len(values)
     for found, true in zip(recorded, sorted(values), strict=True):
         assert true * 0.999 - 1 <= found <= true
+
+
+@given(samples, st.lists(st.sampled_from([0.0, 50.0, 66.6, 95.0, 99.0, 99.9, 99.99, 100.0]), max_size=6))
+def test_percentiles_are_the_librarys_where_both_mean_the_same_rank(values: list[int], percents: list[float]) -> None:
+    histogram = HdrHistogram(1, LATENCY_US_MAX, SIGNIFICANT_DIGITS)
+    for value in values:
+        histogram.record_value(value)
+    whole_ranks = [100 * max(1, -(-len(values) * round(percent * 1000) // 100_000)) / max(1, len(values)) for percent in percents]
+    expected = [histogram.get_value_at_percentile(rank) for rank in whole_ranks] if values else [0] * len(percents)
+    assert _of(values).percentiles_us(percents) == expected
 
 
 def test_a_batch_is_recorded_as_its_samples_are() -> None:
