@@ -45,20 +45,26 @@ class Latencies:
     def record_many(self, counts: Mapping[int, int]) -> None:
         """Latency in microseconds -> how often: what `collections.Counter` makes of many samples.
 
-        Latencies that the histogram cannot tell apart are added up first: recording one takes
-        the library 2 us, and 200,000 samples of a second are 20,000 distinct ones in 5,000 buckets.
+        Goes around the library's `record_value`, which takes 2 us: a second of a busy worker has
+        20,000 distinct latencies.  A latency is counted at the index that the library gives it:
+        eleven bits of it, after as many halvings as that takes.
         """
-        buckets: dict[int, int] = {}
-        total_us = 0
+        if not counts:
+            return
+        histogram, total_us = self._histogram, 0
+        indexes: dict[int, int] = {}
         for latency_us, count in counts.items():
-            kept_us = min(max(latency_us, 1), LATENCY_US_MAX)
-            total_us += kept_us * count
-            coarse = kept_us.bit_length() - _EXACT_BITS
-            if coarse > 0:
-                kept_us = kept_us >> coarse << coarse
-            buckets[kept_us] = buckets.get(kept_us, 0) + count
-        for kept_us, count in buckets.items():
-            self._histogram.record_value(kept_us, count)
+            if not 0 < latency_us <= LATENCY_US_MAX:
+                latency_us = 1 if latency_us < 1 else LATENCY_US_MAX
+            total_us += latency_us * count
+            halvings = latency_us.bit_length() - _EXACT_BITS
+            index = (halvings << _EXACT_BITS - 1) + (latency_us >> halvings) if halvings > 0 else latency_us
+            indexes[index] = indexes.get(index, 0) + count
+        for index, count in indexes.items():
+            histogram.counts[index] += count
+        histogram.total_count += sum(indexes.values())
+        histogram.min_value = min(histogram.min_value, max(1, min(counts)))
+        histogram.max_value = max(histogram.max_value, min(LATENCY_US_MAX, max(1, max(counts))))
         self.total_us += total_us
 
     def merge(self, other: "Latencies") -> None:
