@@ -40,6 +40,8 @@ from wire.frames import OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, h
 
 # A hole may be filled late, which is a disorder; after so long it is a loss.
 HOLE_GRACE_S: Final = 2.0
+# What one receive takes at most.  Bytes that fill it are never known: more may follow, and the usual path does not look.
+RECEIVE_BYTES: Final = 64 * 1024
 ABNORMAL: Final = 1006
 """RFC 6455's code for a connection that ended without a goodbye; never sent."""
 
@@ -79,7 +81,7 @@ class Ear:
             sights.append(sight)
         if frames.violation is not None:
             self.broken(line, frames.violation.code, frames.violation.sentence)
-        elif sights and was_between and frames.is_between and not others:
+        elif sights and was_between and frames.is_between and not others and len(data) < RECEIVE_BYTES:
             if len(sights) == 1:
                 self._receptions.learn_frame(data, sights[0])
             else:

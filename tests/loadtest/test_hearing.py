@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from client.reconnect import Reconnect
 from loadtest.greeting import Greeting
-from loadtest.hearing import Ear
+from loadtest.hearing import RECEIVE_BYTES, Ear
 from loadtest.messages import Finding
 from loadtest.reader import NOWHERE, Line, Place, Reader
 from loadtest.receptions import Receptions
@@ -135,6 +135,17 @@ def test_bytes_that_are_known_are_taken_without_a_look_inside(listener: Listener
         assert len(sight.times) >= 1
     assert (listener.offset(), other.offset()) == (4, 4)
     assert listener.looked() == ({"deliveries": 8}, [])
+
+
+@pytest.mark.parametrize(("missing", "is_known"), [(1, True), (0, False)])
+def test_bytes_that_fill_a_receive_are_never_known(listener: Listener, missing: int, is_known: bool) -> None:
+    bare = len(frame(OPCODE_BINARY, encode(Event(ROOM, 1, 5, "message", text="x" * 60_000), Form.MSGPACK))) - 60_000
+    text = "x" * (RECEIVE_BYTES - bare - missing)
+    data = frame(OPCODE_BINARY, encode(Event(ROOM, 1, 5, "message", text=text), Form.MSGPACK))
+    assert len(data) == RECEIVE_BYTES - missing
+    listener.hear(data)
+    assert (data in listener.receptions.known) is is_known
+    assert listener.offset() == 1
 
 
 def test_within_a_message_nothing_may_be_taken_as_it_comes(listener: Listener) -> None:

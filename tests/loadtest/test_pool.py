@@ -146,3 +146,16 @@ async def test_other_tasks_have_their_turn_while_readers_are_flooded() -> None:
             nursery.cancel_scope.cancel()
         assert turns > 20
         assert stage.findings == []
+
+
+async def test_more_than_one_receive_takes_is_read_to_the_end() -> None:
+    async with staged() as stage:
+        for _ in range(3):
+            stage.pool.open([ROOM], "Lurker")
+        await stage.gathered(3)
+        # Nobody else runs meanwhile, so that all of it waits at once; the end comes behind it.
+        for _ in range(3000):
+            stage.say()
+        stage.gateway.peers[0].end()
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 9000)
+        assert stage.findings == []
