@@ -22,7 +22,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX P
 unexport MYPYPATH PYTEST_ADDOPTS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check charts sim chaos bench bench-cluster docs clean renew
+.PHONY: help run test check charts sim chaos bench bench-cluster bench-loadtest docs clean renew
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ bench: $(VENV)/.installed-dev ## measure this machine and print the figures; exi
 
 bench-cluster: $(VENV)/.installed-dev ## measure a cluster: storms, commits through Redis, pauses; exit 1 when a figure is missed
 	$(PY) -m bench.cluster
+
+bench-loadtest: $(VENV)/.installed-dev ## measure the load test itself, beside locust, up to 100,000 clients; exit 1 when a figure is missed
+	$(PY) -m bench.loadtest
 
 docs: $(VENV)/.installed-dev ## write the tables that documents take from the code
 	$(PY) tools/settings_table.py --write

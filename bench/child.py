@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import IO, TypeVar
 
+import msgspec
+from msgspec import Struct
+
 from bench.orders import Failed, Order, Report, decode_report, encode_line
 
 REPORT_TIMEOUT_S = 120.0
@@ -13,6 +16,7 @@ END_TIMEOUT_S = 5.0
 ROOT = Path(__file__).parent.parent
 
 R = TypeVar("R", bound=Report)
+S = TypeVar("S")
 
 
 class LoadFailed(Exception):
@@ -63,6 +67,38 @@ class LoadProcess:
             self._process.kill()
             self._process.wait()
         _stream(self._process.stdout).close()
+
+
+class Lines:
+    """A load process that is told its order as an argument and answers in lines of JSON."""
+
+    def __init__(self, module: str, order: Struct) -> None:
+        self._module = module
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, msgspec.json.encode(order).decode()],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        )  # fmt: skip
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+
+    def wait(self, kind: type[S], deadline_s: float = REPORT_TIMEOUT_S) -> S:
+        """The next line, which is of this kind."""
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], deadline_s)[0]:
+            raise LoadFailed(f"{self._module} has said nothing for {deadline_s:.0f} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise LoadFailed(f"{self._module} ended with {self._process.wait()}")
+        return msgspec.json.decode(line, type=kind)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

@@ -1,21 +1,17 @@
 """What is measured on a cluster: a gateway's death, commits, the light load, pauses, and how slots are shared out."""
 
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from bench import cluster_verdict as verdict
 from bench import herd, linkload, procfs
 from bench.cases import FRAME_BYTES, say
-from bench.child import ROOT, LoadFailed, LoadProcess
+from bench.child import Lines, LoadFailed, LoadProcess
 from bench.cluster_rig import ClusterRig
 from bench.floor import measure_floor
 from bench.orders import Connected, OpenSpeakers, Speak, Spoken
@@ -51,9 +47,6 @@ ROOMS_MOVED: Final = 6
 # More than a tail holds, so that each room is as heavy to load as a room can be by its events.
 FULL_ROOM_EVENTS: Final = 1100
 FILL_RATE: Final = 100.0
-PROCESS_TIMEOUT_S: Final = 120.0
-
-R = TypeVar("R", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +62,6 @@ class Pace:
 
 FULL = Pace(links_warm_s=2.0, links_s=8.0, edge_s=5.0, edge_steps=5, light_s=10.0)
 QUICK = Pace(links_warm_s=1.5, links_s=3.0, edge_s=3.0, edge_steps=3, light_s=4.0)
-
-
-class Lines:
-    """A load process that is told its order as an argument and answers in lines of JSON."""
-
-    def __init__(self, module: str, order: Struct) -> None:
-        self._module = module
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, msgspec.json.encode(order).decode()],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-        )  # fmt: skip
-
-    def tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-
-    def wait(self, kind: type[R], deadline_s: float = PROCESS_TIMEOUT_S) -> R:
-        """The next line, which is of this kind."""
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], deadline_s)[0]:
-            raise LoadFailed(f"{self._module} has said nothing for {deadline_s:.0f} s")
-        line = self._process.stdout.readline()
-        if not line:
-            raise LoadFailed(f"{self._module} ended with {self._process.wait()}")
-        return msgspec.json.decode(line, type=kind)
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
 
 
 class ClusterBench:
