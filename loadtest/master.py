@@ -6,7 +6,7 @@ and the terminal steer (`loadtest/steering.py`).
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Final
@@ -17,17 +17,19 @@ from loadtest.admission import Terms
 from loadtest.collector import Closed, Collector, clock_error_ms
 from loadtest.conductor import Conductor, Level
 from loadtest.dispatch import Dispatch
-from loadtest.messages import Beat, Hello, Hit, Quit, Welcome, WorkerMessage
+from loadtest.ledger import Ledger
+from loadtest.messages import Beat, Finding, Hello, Hit, Quit, Welcome, WorkerMessage
 from loadtest.orders import Orders
 from loadtest.reception import Reception
-from loadtest.record import RECORD_VERSION, Mark, Moment, RunRecord
+from loadtest.record import RECORD_VERSION, FoundRecord, Mark, Moment, RunRecord
 from loadtest.seats import WorkerState
 from loadtest.shapes import LoadTestShape, Steady
 from loadtest.steering import LogLine, NotNow, Standing
 from loadtest.thresholds import judge_thresholds
-from loadtest.totals import Totals
-from loadtest.verdict import judge, unreachable_reason
+from loadtest.verdict import Exit, judge, unreachable_reason
 from runtime.transport import Listener
+from wire.codes import CloseCode
+from wire.errors import PeerError
 
 # A tenth of a second late is early enough for whatever is decided by time.
 TICK_S: Final = 0.1
@@ -56,16 +58,17 @@ class Master:
         clock_us: Callable[[], int],
         wall_clock: Callable[[], float],
         rng: Random,
-        on_second: Callable[[Closed, Totals], None] = lambda _closed, _whole: None,
+        on_second: Callable[[Closed, Collector], None] = lambda _closed, _run: None,
         on_log: Callable[[LogLine], None] = lambda _line: None,
     ) -> None:
-        """`clock_us` is this machine's monotonic clock; `on_second` gets each second and all rows so far."""
+        """`clock_us` is this machine's monotonic clock; `on_second` gets each second, and all so far."""
         self.begun = trio.Event()
         """Somebody or something has started the run."""
         self.collector = Collector()
         self._orders = orders
         self._shape = shape
         self._dispatch = dispatch
+        self._ledger = Ledger()
         self._clock_us = clock_us
         self._wall_clock = wall_clock
         self._on_second = on_second
@@ -79,7 +82,7 @@ class Master:
         self._reception = Reception(self, terms, clock_us=clock_us, rng=rng)
         run = f"{rng.getrandbits(32):08x}"
         self._conductor = Conductor(
-            orders.plan, shape, dispatch, lambda index: orders.prepare(run, index), self._heads, clock_us()
+            orders.plan, shape, dispatch, lambda index: orders.prepare(run, index), self._ledger.heads, clock_us()
         )
 
     # --- the run ------------------------------------------------------------------------------------------
@@ -101,13 +104,23 @@ class Master:
             raise RunFailed(failure.sentence, failure.code)
         if self._conductor.start_us is None:
             raise RunFailed("the run was ended before it began", 3)
-        self._close(self.collector.close_all())
+        self._balance()
         return self.record()
 
     def fail(self, sentence: str, code: int) -> None:
         """The run cannot go on, for a reason that is neither a worker's nor the target's."""
         self._conductor.fail(sentence, code)
         self._settle()
+
+    def worker_ended(self, name: str, code: int) -> None:
+        """A worker's process on this machine has ended before its run: its connection, if it had one, says so too."""
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if self._conductor.start_us is None:
+            # A worker that refused has said why: its code is the run's.
+            own = code if code in (Exit.USAGE, Exit.UNREACHABLE) else Exit.INVALID
+            self.fail(f"{name} did not start ({how}); what it said is above", own)
+        elif self._conductor.phase != "ended":
+            self.say("error", f"the process of {name} ended ({how})")
 
     def hit(self, hit: Hit) -> None:
         """A fault that clients make, from now on."""
@@ -228,6 +241,7 @@ class Master:
             return
         if isinstance(message, Beat):
             self.collector.take(index, message)
+            self._enter(message)
         self._conductor.heard(index, message, self._clock_us())
         self._settle()
 
@@ -273,7 +287,7 @@ class Master:
     def _close(self, seconds: Sequence[Closed]) -> None:
         for closed in seconds:
             self._moments.append(closed.moment)
-            self._on_second(closed, self.collector.totals)
+            self._on_second(closed, self.collector)
 
     def _note(self, text: str) -> None:
         """For the record, and on the time line of a run that is on."""
@@ -282,8 +296,34 @@ class Master:
         if self._conductor.start_us is not None:
             self.collector.mark(Mark(self._conductor.seconds(self._clock_us()), "worker", text))
 
-    def _heads(self) -> Mapping[str, tuple[str, int]]:
-        return {}
+    def _enter(self, beat: Beat) -> None:
+        """Into the ledger, what was acknowledged and what was seen."""
+        if any(len(placed.pairs) % 2 or len(placed.watched) % 2 for placed in (*beat.acked, *beat.seen)):
+            raise PeerError(CloseCode.BAD_REQUEST, "offsets and messages that are no pairs")
+        for placed in beat.acked:
+            self._ledger.acked(placed)
+        for placed in beat.seen:
+            self._ledger.seen(placed)
+        self._found(self._ledger.take_findings())
+
+    def _found(self, findings: Sequence[Finding]) -> None:
+        for found in findings:
+            self.collector.found(
+                FoundRecord(found.kind, found.room, found.offset, found.count, found.client, found.detail)
+            )
+
+    def _balance(self) -> None:
+        """At the end: what only shows when everybody has told everything."""
+        collector, hushed_us = self.collector, self._conductor.hushed_us
+        if hushed_us is not None:
+            # Slots that no worker told of: it was dead, or nobody served the class.
+            untold = max(0, self._dispatch.slots_due_by(hushed_us) - collector.counts["slots"])
+            collector.count("slots", untold, hushed_us)
+            collector.count("slots_missed", untold, hushed_us)
+        self._found(self._ledger.close())
+        if self._ledger.unjudged:
+            self._notes.append(f"{self._ledger.unjudged} acknowledged messages were seen by nobody because no auditor was there")
+        self._close(collector.close_all())
 
     def _iso_time(self) -> str:
         now = datetime.fromtimestamp(self._wall_clock(), UTC)

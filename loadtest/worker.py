@@ -104,18 +104,23 @@ async def run_worker(
     transport = await _reach(network, host, port, rng)
     channel = to_master(transport)
     failure: Exception | None = None
+    run: _Run | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_write, channel)
             with _lost(host, port):
                 welcome = await introduce(channel, own, secret, clock_us=clock_us, rng=rng)
-            await _Run(channel, welcome, make_work, clock_us).obey(nursery, lambda: _lost(host, port))
+            run = _Run(channel, welcome, make_work, clock_us)
+            await run.obey(nursery, lambda: _lost(host, port))
             await channel.wait_sent(LAST_WORDS_S)
             nursery.cancel_scope.cancel()
-    except* (NotAdmitted, WorkRefused, MasterLost) as failures:
+    except* (NotAdmitted, MasterLost) as failures:
         failure = next(_leaves(failures))
     finally:
         channel.close()
+    if run is not None and run.refusal is not None:
+        # Whatever the master answered to it.
+        raise run.refusal
     if failure is not None:
         raise failure
 
@@ -168,6 +173,8 @@ class _Run:
         self._welcome = welcome
         self._make_work = make_work
         self._clock_us = clock_us
+        self.refusal: WorkRefused | None = None
+        """Why its orders cannot be carried out."""
         self._work: Work | None = None
 
     async def obey(self, nursery: trio.Nursery, lost: Callable[[], AbstractContextManager[None]]) -> None:
@@ -204,9 +211,10 @@ class _Run:
         try:
             self._work = await self._make_work(prepare, self._welcome)
         except WorkRefused as no:
+            # The master ends the run, and says so.
+            self.refusal = no
             self._say(Failed(str(no), no.code))
-            await self._channel.wait_sent(LAST_WORDS_S)
-            raise
+            return
         nursery.start_soon(self._work.run)
         self._say(Ready())
 

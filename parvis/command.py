@@ -62,15 +62,20 @@ WORDS: Final = {
         "is written. Each room keeps its history and goes on in a new epoch, since what was said after the backup is gone "
         "and may have been read.",
     ),
+    "loadtest": (
+        "parvis.loadtest_command:loadtest",
+        "Load a server with people who read and speak, and judge what reached them.",
+    ),
     "version": ("parvis.version:version", "Say which parvis this is."),
 }
 # Words that are followed by another one.
-WITH_WORDS: Final = {"cluster", "journal"}
+WITH_WORDS: Final = {"cluster", "journal", "loadtest"}
 
 app = App(
     name="parvis",
     help="A realtime message broker for public mass chat: gateways, shards, and a page to talk.",
-    help_epilogue="Exit codes:\n\n" + "\n".join(f"* {code.value}: {meaning}" for code, meaning in EXIT_CODES.items()),
+    help_epilogue="Exit codes:\n\n" + "\n".join(f"* {code.value}: {meaning}" for code, meaning in EXIT_CODES.items())
+    + "\n\nparvis loadtest has codes of its own: its help names them.",
     version=VERSION,
     help_format="markdown",
 )

@@ -48,9 +48,13 @@ def say_ready(host: Host, port: int, admin_port: int, supervised: bool) -> None:
         print(READY_WORD, port, admin_port, flush=True)
 
 
-async def _drain_with_parent(lifecycle: Lifecycle) -> None:
+async def wait_parent_gone() -> None:
     """The parent holds the other end of standard input and writes nothing: it ends when we are to leave, or with the parent."""
     async with trio.lowlevel.FdStream(sys.stdin.fileno()) as from_parent:
         while await from_parent.receive_some(1):
             continue
+
+
+async def _drain_with_parent(lifecycle: Lifecycle) -> None:
+    await wait_parent_gone()
     lifecycle.start_drain("the process that started this one asks for it, or is gone")

@@ -154,6 +154,7 @@ async def test_orders_that_cannot_be_carried_out_are_told_to_both(stage: Stage) 
     master = await stage.take_in()
     master.send_nowait(PREPARE)
     assert await master.receive() == Failed("10.0.0.9 is no address of this machine", 2)
+    master.send_nowait(Quit())
     assert await stage.wait_over() is stage.refuses
 
 
