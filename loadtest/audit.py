@@ -151,7 +151,7 @@ class Audit:
         return any(self._missing(name, room, heads) for name, room in self._rooms.items())
 
     def close(self, heads: Heads) -> None:
-        """The run is over: what has not come up to `heads` is lost.  Without them the client just leaves."""
+        """The run is over: what has not come up to `heads` is undelivered.  Without them the client just leaves."""
         self._is_closed = True
         for connection in list(self._connections):
             self.ended(connection)
@@ -159,7 +159,7 @@ class Audit:
             missing = self._missing(name, room, heads)
             if missing is not None:
                 first, last, why = missing
-                self._found("lost", name, first, last - first + 1, why)
+                self._found("undelivered", name, first, last - first + 1, why)
             self._watched(name, room, room.up_to)
         self._rooms.clear()
 

@@ -72,7 +72,7 @@ class Auditor:
         self._life.cancel()
 
     async def finish(self, heads: Heads, settle_s: float) -> None:
-        """Wait until all rooms have come up to `heads`, at most `settle_s`; what has not is lost.  Then end."""
+        """Wait until all rooms have come up to `heads`, at most `settle_s`; what has not is undelivered.  Then end."""
         with trio.move_on_after(settle_s):
             while self._watch.audit.is_behind(heads) and not self._ended.is_set():
                 self._heard = trio.Event()

@@ -268,9 +268,10 @@ class Ear:
         return left
 
     def missing(self, line: Line, place: Place, head: int) -> None:
-        """The end of the run: everything up to `head` is sent, and these never came."""
+        """The end of the run: everything up to `head` should be here."""
         if place.next <= head:
-            self._found(line, "lost", place, place.next, head + 1 - place.next, "never came, though the room's head is beyond it")
+            detail = "had not come when the run was over, though the room's head is beyond it"
+            self._found(line, "undelivered", place, place.next, head + 1 - place.next, detail)
 
     def _found(self, line: Line, kind: str, place: Place, offset: int, count: int, detail: str) -> None:
         self._tally.found(Finding(kind, place.room.name, offset, count, line.reader.name, detail))

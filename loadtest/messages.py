@@ -55,6 +55,7 @@ COUNTS: Final = {
     "audited": "events decoded and checked by auditors",
     # What must not happen; a Finding names the first ones.
     "lost": "offsets that were neither sent nor announced",
+    "undelivered": "offsets that had not come when the run was over, and the time to settle with it",
     "duplicated": "offsets, or ids, that came twice",
     "reordered": "offsets that came after a later one",
     "wrong_room": "events of a room that was not joined, or with a stamp of another room",
@@ -62,7 +63,7 @@ COUNTS: Final = {
     "resume_gap": "offsets missing after a resume that the server called recovered",
     "protocol": "frames that no server may send",
 }  # fmt: skip
-VIOLATIONS: Final = ("lost", "duplicated", "reordered", "wrong_room", "altered", "resume_gap", "protocol")
+VIOLATIONS: Final = ("lost", "undelivered", "duplicated", "reordered", "wrong_room", "altered", "resume_gap", "protocol")
 
 
 class Row(Struct, frozen=True, array_like=True):

@@ -105,7 +105,7 @@ class ReaderPool:
         return sum(1 for _ in self._behind(heads))
 
     def conclude(self, heads: Mapping[str, tuple[str, int]]) -> None:
-        """Nothing more will come: what connected readers do not have is lost."""
+        """Nothing more will come: what connected readers do not have is undelivered."""
         self._ear.tell_holes(1 << 63)
         for line, name in list(self._behind(heads)):
             self._ear.missing(line, line.places[self._receptions.room(name)], heads[name][1])

@@ -32,10 +32,11 @@ _UNITS_US: Final = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000}
 _FORM: Final = re.compile(r"\s*(?P<name>[^<>=]*[^<>=\s])\s*(?P<sign>[<>]=?)\s*(?P<bound>\d+(?:\.\d+)?)\s*(?P<unit>[a-zµ%]*)\s*")
 _STATISTIC: Final = re.compile(r"(?P<row>.+)_(?P<statistic>p\d{1,2}(?:\.\d+)?|p\d{3,5}|mean|min|max)")
 
+_LOSS: Final = ("lost", "undelivered", "resume_gap")
 # Sums with a name of their own, and what they are made of.
 _SUMS: Final[Mapping[str, tuple[str, ...]]] = {
     **{name: (name,) for name in COUNTS},
-    "loss": ("lost", "resume_gap"),
+    "loss": _LOSS,
     "violations": VIOLATIONS,
 }
 _PUBLISHED: Final = ("acked", "refused", "unknown")
@@ -49,8 +50,9 @@ _WHOLES: Final[Mapping[str, tuple[str, ...]]] = {
     "slots_late": ("slots",),
     "slots_missed": ("slots",),
     "skipped": ("deliveries", "skipped"),
-    "loss": ("deliveries", "lost", "resume_gap"),
-    "lost": ("deliveries", "lost", "resume_gap"),
+    "loss": ("deliveries", *_LOSS),
+    "lost": ("deliveries", *_LOSS),
+    "undelivered": ("deliveries", *_LOSS),
 }
 """What a count is a share of, for a bound in per cent."""
 

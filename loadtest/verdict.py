@@ -5,7 +5,7 @@ The order is that of what a word says about the others.  Without a target there 
 (INVALID); then the run failed if a threshold says so, or if anything was lost, doubled,
 reordered, altered or sent to the wrong room, whether or not somebody asked: a load test
 that found a loss is not green.  An INVALID run names what was found, too: a generator that
-is late makes no message come twice.
+is late makes no message come twice.  Only what had not come in time at the end may be its own doing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,10 +44,11 @@ def judge(
     """`unreachable` and `invalid` are sentences; `counts` and `findings` are of the whole run."""
     if unreachable:
         return Verdict("UNREACHABLE", Exit.UNREACHABLE.value, list(unreachable))
-    found = _violations(counts, findings)
     if invalid:
+        # What a late generator had not read yet has not come either.
+        found = _violations({**counts, "undelivered": 0}, [each for each in findings if each.kind != "undelivered"])
         return Verdict("INVALID", Exit.INVALID.value, [*invalid, *found])
-    missed = [*found, *(_missed(result) for result in thresholds if result.failed)]
+    missed = [*_violations(counts, findings), *(_missed(result) for result in thresholds if result.failed)]
     if missed:
         return Verdict("MISS", Exit.MISS.value, missed)
     return Verdict("PASS", Exit.PASS.value, [])

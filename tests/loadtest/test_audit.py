@@ -331,21 +331,21 @@ def test_a_client_that_resumes_from_what_never_came_has_lost_it(rig: Rig) -> Non
     assert rig.found == [("lost", ROOM, 3, 2)]
 
 
-def test_what_does_not_come_up_to_the_head_is_lost(rig: Rig) -> None:
+def test_what_does_not_come_up_to_the_head_is_undelivered(rig: Rig) -> None:
     rig.enter()
     rig.hear(*events(1, 2))
     assert rig.audit.is_behind({ROOM: ("e1", 5)})
     assert not rig.audit.is_behind({HALL: ("e1", 5)})
     rig.audit.close({ROOM: ("e1", 5), HALL: ("e1", 5)})
-    assert rig.found == [("lost", ROOM, 3, 3)]
+    assert rig.found == [("undelivered", ROOM, 3, 3)]
     assert rig.sightings.take()[-1].watched == [1, 2]
 
 
-def test_a_log_that_never_came_is_lost(rig: Rig) -> None:
+def test_a_log_that_never_came_is_undelivered(rig: Rig) -> None:
     rig.enter()
     assert rig.audit.is_behind({ROOM: ("e2", 5)})
     rig.audit.close({ROOM: ("e2", 5)})
-    assert rig.found == [("lost", ROOM, 5, 1)]
+    assert rig.found == [("undelivered", ROOM, 5, 1)]
 
 
 def test_a_loss_in_a_log_whose_end_another_connection_has_seen_is_told(rig: Rig) -> None:

@@ -129,13 +129,13 @@ async def test_a_goaway_doubles_nothing(autojump_clock: MockClock) -> None:
         assert counts.get("disconnects", 0) == 0
 
 
-async def test_what_does_not_come_in_time_is_lost(autojump_clock: MockClock) -> None:
+async def test_what_does_not_come_in_time_is_undelivered(autojump_clock: MockClock) -> None:
     async with audited() as rig:
         rig.gateway.fan_out(rig.publish(1))
         await wait_all_tasks_blocked()
         began = trio.current_time()
         await rig.auditor.finish({ROOM: ("e1", 3)}, 5.0)
-        assert rig.found == [("lost", ROOM, 2, 2)]
+        assert rig.found == [("undelivered", ROOM, 2, 2)]
         assert trio.current_time() - began >= 5.0
 
 

@@ -46,4 +46,4 @@ async def test_all_are_finished_at_once_and_tell_what_never_came(autojump_clock:
         await auditors.finish({ROOM: ("e1", 2)}, 4.0)
         assert trio.current_time() - began < 4 + 2 + 1
         assert auditors.living("Passer") == 0
-        assert it.tally.counts["lost"] == 3
+        assert it.tally.counts["undelivered"] == 3

@@ -347,10 +347,10 @@ def test_rooms_that_were_refused_keep_their_position() -> None:
     assert (counts["resumes_recovered"], counts["deliveries"], findings) == (2, 3, [])
 
 
-def test_at_the_end_what_never_came_is_lost(listener: Listener) -> None:
+def test_at_the_end_what_has_not_come_is_undelivered(listener: Listener) -> None:
     listener.hear(event(1))
     place = listener.line.places[listener.receptions.room(ROOM)]
     listener.ear.missing(listener.line, place, 1)
     assert listener.found() == []
     listener.ear.missing(listener.line, place, 3)
-    assert listener.found() == [("lost", 2, 2)]
+    assert listener.found() == [("undelivered", 2, 2)]

@@ -213,7 +213,7 @@ async def test_a_message_that_nobody_is_sent_is_the_heads_to_find(gateway_port: 
         (placed,) = case.acked.take()
         await case.auditors[0].finish({room: (placed.epoch, MESSAGES)}, 2.0)
         (finding,) = case.tally.take()[2]
-    assert (finding.kind, finding.room, finding.offset, finding.client) == ("lost", room, MESSAGES, "auditor-0")
+    assert (finding.kind, finding.room, finding.offset, finding.client) == ("undelivered", room, MESSAGES, "auditor-0")
 
 
 async def test_lean_readers_find_an_honest_proxy_so(gateway_port: int) -> None:

@@ -112,7 +112,7 @@ async def test_what_is_skipped_by_announcement_is_no_loss_and_a_jump_is() -> Non
         assert (finding.kind, finding.offset, finding.count) == ("lost", 5, 1)
 
 
-async def test_what_connected_readers_do_not_have_at_the_end_is_lost() -> None:
+async def test_what_connected_readers_do_not_have_at_the_end_is_undelivered() -> None:
     async with staged() as stage:
         stage.pool.open([ROOM], "Lurker")
         await stage.gathered(1)
@@ -122,7 +122,7 @@ async def test_what_connected_readers_do_not_have_at_the_end_is_lost() -> None:
         await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 1)
         stage.pool.conclude({ROOM: ("e1", 3)})
         [finding] = stage.look().findings
-        assert (finding.kind, finding.offset, finding.count) == ("lost", 2, 2)
+        assert (finding.kind, finding.offset, finding.count) == ("undelivered", 2, 2)
 
 
 async def test_other_tasks_have_their_turn_while_readers_are_flooded() -> None:

@@ -55,6 +55,7 @@ COUNTED = {
         ("loss>0", 10, "", True),
         ("loss>1%", 1, "%", False),
         ("lost>=8", 8, "", True),
+        ("undelivered>0", 0, "", False),
         ("violations>10", 10, "", False),
         ("duplicated>0", 0, "", False),
         ("connects_failed>=25%", 25, "%", True),

@@ -1,5 +1,6 @@
 """The run in one word: which word goes before which, and the reasons people read."""
 
+import msgspec
 import pytest
 
 from loadtest.messages import VIOLATIONS
@@ -54,6 +55,13 @@ def test_a_generator_that_could_not_keep_up_judges_no_threshold_but_hides_no_fin
     assert verdict.reasons[0] == "worker-1 was late"
     assert verdict.reasons[1].startswith("found what must never happen: lost 1")
     assert not [reason for reason in verdict.reasons if "deliver_p99" in reason]
+
+
+def test_what_a_late_generator_had_not_read_yet_is_no_finding() -> None:
+    late = msgspec.structs.replace(LOST, kind="undelivered")
+    verdict = judge(invalid=["worker-1 was late"], counts={"undelivered": 90, "duplicated": 0}, findings=[late] * 90)
+    assert verdict.reasons == ["worker-1 was late"]
+    assert judge(counts={"undelivered": 90}, findings=[late] * 90).word == "MISS"
 
 
 def test_without_a_target_nothing_else_is_said() -> None:
