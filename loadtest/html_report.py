@@ -19,10 +19,10 @@ import msgspec
 
 from loadtest.latency import Latencies
 from loadtest.page_parts import part, uplot
-from loadtest.record import RowTotal, RunRecord
+from loadtest.record import Moment, RowTotal, RunRecord
 from loadtest.report_figures import key_figures, notes, reasons, thresholds, when
 from loadtest.report_tables import facts, other_tables, rows_table
-from loadtest.timeline import CHARTS, Chart, Line, Timeline, timeline_of
+from loadtest.timeline import CHARTS, FAMILY_MAX, Chart, Line, Timeline, timeline_of
 from loadtest.totals import is_part
 
 PAGE_BYTES_MAX: Final = 200_000
@@ -68,7 +68,7 @@ def _page(record: RunRecord, timeline: Timeline) -> str:
         thresholds=thresholds(record.thresholds),
         notes=notes(record.notes[:NOTES_MAX]),
         figures=key_figures(record),
-        note=_note(timeline),
+        note=_note(timeline, record.moments),
         rows=rows_table(record.rows),
         tables=other_tables(record),
         run=facts(record),
@@ -94,15 +94,19 @@ def _json(data: object) -> str:
     return msgspec.json.encode(data).decode().replace("<", "\\u003c")
 
 
-def _note(timeline: Timeline) -> str:
-    keys = "Drag over a chart to look closer, double-click to go back."
-    if timeline.every_s == 1:
-        return f"Each point is one second. {keys}"
-    return (
-        f"Each point is {timeline.every_s} seconds: the worst of them for latencies, CPU, memory and lag, their mean for rates, "
-        f"the last for users and connections. {keys}"
-    )
-
+def _note(timeline: Timeline, moments: Sequence[Moment]) -> str:
+    """What one has to know about the charts: points, lines that are missing, how to look closer."""
+    if not timeline.at:
+        return "No second of this run was measured: there is nothing to draw."
+    said = ["Each point is one second."]
+    if timeline.every_s > 1:
+        said = [
+            f"Each point is {timeline.every_s} seconds: the worst of them for latencies, CPU, memory and lag, their mean for rates, "
+            "the last for users and connections."
+        ]
+    if max(max(len(moment.servers), len(moment.server), len(moment.workers)) for moment in moments) > FAMILY_MAX:
+        said.append(f"Of more gateways or processes than {FAMILY_MAX}, those with the highest peaks are drawn.")
+    return " ".join([*said, "Drag over a chart to look closer, double-click to go back."])
 
 
 def _curves(rows: Sequence[RowTotal]) -> tuple[Timeline, list[Chart]]:

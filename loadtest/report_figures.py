@@ -72,7 +72,7 @@ def _tiles(record: RunRecord) -> Iterator[str]:
     more = f"{digits(counts.get('connects', 0))} welcomed, {digits(failed)} failed, {digits(counts.get('disconnects', 0))} lost"
     yield _latency("Connect, p99", rows.get("connect"), more)
     violations = sum(counts.get(kind, 0) for kind in VIOLATIONS)
-    more = f"of {digits(counts.get('audited', 0))} that were checked; {digits(counts.get('skipped', 0))} skipped and announced"
+    more = f"of {count(counts.get('audited', 0))} that were checked; {count(counts.get('skipped', 0))} skipped and announced"
     yield _tile("Lost or wrong", digits(violations), more, "bad" if violations else "good" if counts.get("audited") else "")
     yield _generator(record)
 

@@ -35,7 +35,8 @@ Row = Sequence[Cell]
 def rows_table(rows: Sequence[RowTotal]) -> str:
     """Latencies of each row, in the order of the record: parts below their whole."""
     head = ["Row", "Count", "Failed", "a second", *(f"p{percent}" for percent in _PERCENTS), "Max", "Mean", "Bytes"]
-    return _table("Latencies over the whole run", head, [_row(row) for row in rows])
+    table = _table("Latencies over the whole run", head, [_row(row) for row in rows])
+    return table or '<p class="note">Nothing was measured.</p>'
 
 
 def _row(row: RowTotal) -> Row:

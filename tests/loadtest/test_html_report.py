@@ -57,7 +57,12 @@ def test_a_thinned_time_line_says_so_and_keeps_its_worst() -> None:
     timeline = data_of(page)["timeline"]
     assert timeline["every_s"] == every_s
     assert max(filter(None, timeline["columns"]["latency.deliver.max"])) == pytest.approx(worst, rel=1e-3)
-    assert "Each point is one second" in report_of(record(20))
+    assert "Each point is one second. Drag" in report_of(record(20))
+
+
+def test_lines_that_are_left_out_are_told() -> None:
+    assert "Of more gateways or processes than 12, those with the highest peaks are drawn." in report_of(record(20, workers=13))
+    assert "highest peaks" not in report_of(record(20, workers=12))
 
 
 def test_the_policy_allows_the_pages_own_script_and_style_and_nothing_else() -> None:
@@ -84,6 +89,8 @@ def test_a_run_without_a_single_moment_has_a_report() -> None:
     )
     page = report_of(nothing)
     assert "nobody answered at ws://127.0.0.1:1/" in page
+    assert "there is nothing to draw" in page
+    assert "Nothing was measured." in page
     assert data_of(page)["shares"]["columns"] == {}
 
 
