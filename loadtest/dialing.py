@@ -10,8 +10,10 @@ import ipaddress
 import itertools
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ from urllib.parse import urlsplit
 import trio
 
 from client.connection import Dial, dial
+from loadtest.secure_sockets import SecureSocket
 
 SOURCE_IPS_MAX: Final = 4096
 CATCH_UP_S: Final = 0.02
@@ -80,8 +83,16 @@ class Dialer:
         """The place in `urls` at which the next client begins: each host gets as many."""
         return next(self._firsts)
 
-    def socket(self, target: Target) -> socket.socket:
+    def open_socket(self, target: Target) -> socket.socket | SecureSocket:
         """A socket that does not block, from the next source address, not yet connected.  Raises `OSError`."""
+        sock = self._plain_socket(target)
+        return SecureSocket(sock, self._tls, target.host) if target.is_tls else sock
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    def _plain_socket(self, target: Target) -> socket.socket:
         sock = socket.socket(target.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)

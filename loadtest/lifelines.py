@@ -22,6 +22,7 @@ from loadtest.failures import own_fault
 from loadtest.greeting import Greeting, masked_frame, message_frame
 from loadtest.hearing import ABNORMAL, RECEIVE_BYTES, Ear
 from loadtest.reader import NOWHERE, Line, Reader
+from loadtest.secure_sockets import SecureSocket
 from loadtest.tally import Tally
 from wire.client_messages import INTEGER_MAX, Join, JoinRequest, Position
 from wire.codes import CloseCode, may_reconnect
@@ -131,7 +132,7 @@ class Lifelines:
             guest=reader.guest, session=reader.session,
         )  # fmt: skip
         try:
-            sock = self._dialer.socket(target)
+            sock = self._dialer.open_socket(target)
         except OSError as error:
             self._blame(error.errno or 0)
             self._count_failure(os.strerror(error.errno or 0).lower(), str(error))
@@ -169,9 +170,10 @@ class Lifelines:
                 if failure:
                     self._failed_with(line, failure)
                     return None
-                line.sock.send(greeting.request)
-                greeting.request = b""
                 self._epoll.modify(fd, select.EPOLLIN)
+                if not isinstance(line.sock, SecureSocket) or line.sock.shake():
+                    line.sock.send(greeting.request)
+                    greeting.request = b""
                 return None
             reply = greeting.receive(line.recv(RECEIVE_BYTES))
             if reply:
@@ -179,7 +181,10 @@ class Lifelines:
         except BlockingIOError:
             return None
         except OSError as error:
-            self._failed_with(line, error.errno or 0)
+            if error.errno is None:
+                self._failed(line, "no TLS", str(error))
+            else:
+                self._failed_with(line, error.errno)
             return None
         if greeting.welcome is not None:
             self._welcomed(line, greeting)

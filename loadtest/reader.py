@@ -11,6 +11,7 @@ from client.reconnect import Reconnect
 from loadtest.frames import FrameReader
 from loadtest.greeting import Greeting
 from loadtest.receptions import Room
+from loadtest.secure_sockets import SecureSocket
 from wire.client_messages import Goaway, Position, Refused
 
 _HOLES_MAX: Final = 100
@@ -131,7 +132,9 @@ class Line:
         "opened_at", "place", "places", "reader", "recv", "refusals", "seen_next", "server", "silent_max_s", "sock",
     )  # fmt: skip
 
-    def __init__(self, reader: Reader, sock: socket.socket, greeting: Greeting, asked: dict[str, Position]) -> None:
+    def __init__(
+        self, reader: Reader, sock: socket.socket | SecureSocket, greeting: Greeting, asked: dict[str, Position]
+    ) -> None:
         self.reader = reader
         self.sock = sock
         self.recv = sock.recv

@@ -118,7 +118,9 @@ def test_sockets_come_from_each_source_address_in_turn() -> None:
         dialer = Dialer([there], ["127.0.0.2", "127.0.0.3"])
         peers = []
         for _ in range(4):
-            with dialer.socket(there) as sock:
+            sock = dialer.open_socket(there)
+            assert isinstance(sock, socket.socket)
+            with sock:
                 assert not sock.getblocking()
                 sock.setblocking(True)
                 sock.connect(there.address)
@@ -130,7 +132,7 @@ def test_sockets_come_from_each_source_address_in_turn() -> None:
 
 def test_a_source_address_that_is_none_of_ours_leaves_no_socket_behind() -> None:
     with pytest.raises(OSError, match="assign"):
-        Dialer([target(1)], ["192.0.2.1"]).socket(target(1))
+        Dialer([target(1)], ["192.0.2.1"]).open_socket(target(1))
 
 
 async def test_a_users_first_connection_waits_for_its_turn_and_the_next_do_not(

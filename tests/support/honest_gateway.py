@@ -4,6 +4,7 @@ It speaks the protocol honestly by default; a test makes it misbehave: `refuse_d
 `cut`, `goaway`, `lose` (an event that never leaves), or a handler of its own in `on`.
 """
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -118,11 +119,17 @@ class HonestGateway:
         self._nursery.start_soon(self.serve, ours, url)
         return theirs
 
-    async def listen(self, url: str = "") -> str:
+    async def listen(self, url: str = "", tls: ssl.SSLContext | None = None) -> str:
         """A port of the loopback interface for clients that have sockets of their own; answers its address."""
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        address = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
-        self._nursery.start_soon(trio.serve_listeners, lambda stream: self.serve(stream, url or address), [listener])
+        port = listener.socket.getsockname()[1]
+        address = f"ws://127.0.0.1:{port}" if tls is None else f"wss://localhost:{port}"
+
+        async def take(stream: trio.SocketStream) -> None:
+            secured = stream if tls is None else trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+            await self.serve(secured, url or address)
+
+        self._nursery.start_soon(trio.serve_listeners, take, [listener])
         return address
 
     def say(self, room: str, text: str, by: str = "other") -> Event:
