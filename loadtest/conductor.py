@@ -186,6 +186,7 @@ class Conductor:
             self._end()
             return
         self.hushed_us = now_us
+        self.load = Load(0, self.load.spawn_rate)
         self.phase = "stopping"
         self._say_to(self.seats.having(WorkerState.RUNNING), Hush(self.plan.stop_timeout_s))
         self._deadline_us = now_us + round((self.plan.stop_timeout_s + HUSH_SLACK_S) * _SECOND_US)

@@ -18,6 +18,7 @@ from loadtest.master import Master, RunFailed
 from loadtest.outputs import OutputError, Outputs
 from loadtest.record import RunRecord
 from loadtest.seats import many
+from loadtest.steering import LogLine
 from loadtest.terminal import Terminal
 from loadtest.verdict import Exit
 from loadtest.web import LoginNeeded, access_for, serve_web
@@ -48,6 +49,8 @@ class LoadTest:
         self._terminal = Terminal(Console())
         self._outputs: Outputs | None = None
         self._files = ExitStack()
+        self._unwritten: OSError | None = None
+        """Why files are not what they should be, once the disk has said no."""
 
     async def run(self, lifecycle: Lifecycle) -> Exit:
         """Raises `NoRun`."""
@@ -145,16 +148,25 @@ class LoadTest:
 
     def _second(self, closed: Closed, run: Collector) -> None:
         assert self._outputs is not None, "files are opened before the run"
-        self._outputs.second(closed, run)
+        if self._unwritten is not None:
+            return
+        try:
+            self._outputs.second(closed, run)
+        except OSError as error:
+            # The run goes on: what it does to a server is more than its files.
+            self._unwritten = error
+            self._terminal.say(LogLine("", "error", f"files are not written any more: {error}"))
 
     def _finish(self, record: RunRecord) -> None:
         assert self._outputs is not None, "files are opened before the run"
+        files: list[str] = []
         try:
             files = self._outputs.finish(record)
         except OSError as error:
-            self._terminal.end(record)
-            raise NoRun(f"the run is over and its files could not be written: {error}") from error
+            self._unwritten = error
         self._terminal.end(record, files)
+        if self._unwritten is not None:
+            raise NoRun(f"the run is over, and not all of its files could be written: {self._unwritten}") from self._unwritten
 
 
 def _stop_at_signal(lifecycle: Lifecycle) -> Beside:

@@ -109,13 +109,15 @@ async def test_a_worker_with_another_scenario_is_turned_away_and_the_run_waits()
     assert isinstance(run.ends[0], NotAdmitted)
 
 
-async def test_whoever_gives_up_before_the_beginning_has_no_run() -> None:
-    async with a_run(2) as run:
+@pytest.mark.parametrize(("by_itself", "code"), [(True, 3), (False, 0)])
+async def test_whoever_gives_up_before_the_beginning_has_no_run(by_itself: bool, code: int) -> None:
+    async with a_run(2, by_itself=by_itself) as run:
         run.start_worker("w-1")
         await run.until("w-1 is here")
         run.master.give_up("Ctrl-C")
-        with pytest.raises(RunFailed, match="before it began"):
+        with pytest.raises(RunFailed, match="before it began") as failed:
             await run.end()
+    assert failed.value.code == code
     assert run.ends == [None]
 
 

@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
 
 from parvis.loadtest_command import EXITS
+from tests.support.honest_gateway import HonestGateway, Peer
 from tests.support.parvis_program import Ended, parvis_up, run_parvis
 from tests.support.tiny_scenario import tiny_scenario
+from wire.client_messages import Hello
+from wire.codes import CloseCode
 
 
 def _refused(ended: Ended, code: int) -> str:
@@ -29,10 +33,27 @@ async def test_bad_input_is_one_sentence_and_its_code(tmp_path: Path) -> None:
         (("-f", tiny, "--tags", "loud"), "tiny has no tag 'loud'", 2),
         (("-f", tiny, "--headless", "--json", str(tmp_path / "no" / "x.json")), "make it first", 2),
         (nobody, "ws://127.0.0.1:1 does not welcome us", 4),
+        ((*nobody, "-u", "40000000"), "raise the limit (ulimit -n", 2),
+        ((*nobody, "-u", "90000", "--processes", "90"), "name 4 or more, as in --source-ips", 2),
+        ((*nobody, "--source-ips", "192.0.2.7"), "this machine has no address 192.0.2.7", 2),
+        ((*nobody, "--fail-if", "loss"), '"loss" is no threshold', 2),
     ):
         told = _refused(await run_parvis("loadtest", *words), code)
         assert told.startswith("parvis loadtest: ")
         assert sentence in told
+
+
+async def test_a_target_that_refuses_everybody_is_told_of_before_a_run(tmp_path: Path, nursery: trio.Nursery) -> None:
+    gateway = HonestGateway(nursery)
+
+    def refuse(peer: Peer, _hello: object) -> bool:
+        nursery.start_soon(peer.websocket.aclose, CloseCode.FORBIDDEN, "not you")
+        return True
+
+    gateway.on[Hello] = refuse
+    host = await gateway.listen()
+    told = _refused(await run_parvis("loadtest", "-f", tiny_scenario(tmp_path), "--headless", "--host", host), 4)
+    assert f"{host} does not welcome us (not you, code 3507)" in told
 
 
 async def test_an_unknown_flag_is_told_with_the_one_that_was_meant() -> None:

@@ -14,6 +14,13 @@ import psutil
 import pytest
 import trio
 
+from loadtest.collector import Closed, Collector
+from loadtest.record import RunRecord
+from loadtest.totals import Totals
+from parvis.loadtest_flags import LoadtestFlags
+from parvis.loadtest_reading import NoRun, read_flags
+from parvis.loadtest_run import LoadTest
+from tests.support import run_record
 from tests.support.http import fetch
 from tests.support.parvis_program import parvis_up, run_parvis
 from tests.support.tiny_scenario import tiny_scenario
@@ -112,20 +119,71 @@ async def test_a_signal_ends_it_in_order_and_a_second_one_at_once(tmp_path: Path
 
 
 @pytest.mark.timeout(180)
-async def test_the_page_is_there_and_its_workers_end_with_the_program(tmp_path: Path) -> None:
+async def test_a_person_starts_and_stops_it_on_its_page(tmp_path: Path) -> None:
     async with parvis_up(tmp_path / "data") as up:
-        words = ("-f", tiny_scenario(tmp_path), "-u", "6", "--web-port", "0", "--metrics-port", "0")
+        words = ("-f", tiny_scenario(tmp_path), "-t", "1h", "--web-port", "0", "--metrics-port", "0", "--autoquit", "0")
         async with loadtest(*words, "--host", up.websocket_urls[0]) as program:
             port = int((await program.until(r"Open http://127\.0\.0\.1:(\d+)/ and press Start"))[1])
             figures = int((await program.until(r"http://127\.0\.0\.1:(\d+)/metrics"))[1])
             await program.until("all workers are ready")
             page = await fetch(port, "/")
-            assert (page.status, b"parvis" in page.body) == (200, True)
-            assert b"parvis_loadtest_run_seconds" in (await fetch(figures, "/metrics")).body
+            token = re.search(rb'name="token" content="([^"]+)"', page.body)
+            assert token is not None
+            head = f"X-Parvis-Token: {token[1].decode()}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+
+            async def press(button: str, body: bytes = b"{}") -> int:
+                about = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+                return (await fetch(port, button, method="POST", head=about, body=body)).status
+
+            assert await press("/start", b'{"users": 3, "spawn_per_s": 50}') < 300
+            await program.until("users 3 of 3")
+            assert await press("/edit", b'{"users": 5, "spawn_per_s": 50}') < 300
+            await program.until("users 5 of 5")
+            assert b"parvis_loadtest_users{" in (await fetch(figures, "/metrics")).body
+            assert await press("/stop") < 300
+            assert await program.end() == 0, program.out
+            assert "PASS" in program.out
+
+
+@pytest.mark.timeout(180)
+async def test_workers_end_with_a_program_that_is_killed(tmp_path: Path) -> None:
+    async with parvis_up(tmp_path / "data") as up:
+        words = ("-f", tiny_scenario(tmp_path), "-u", "4", "-t", "1h", "--headless", "--host", up.websocket_urls[0])
+        async with loadtest(*words) as program:
+            await program.until("the run begins")
             workers = program.workers()
             program.process.kill()
             psutil.wait_procs(workers, timeout=DEADLINE_S)
             assert not [worker for worker in workers if worker.is_running()]
+
+
+class FullDisk:
+    """Files of which nothing can be written any more."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def second(self, closed: Closed, run: Collector) -> None:
+        self.tries += 1
+        raise OSError(28, "No space left on device")
+
+    def finish(self, record: RunRecord) -> list[str]:
+        return []
+
+
+def test_a_full_disk_ends_the_files_and_not_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = LoadtestFlags(scenario_file=tiny_scenario(tmp_path), headless=True)
+    test, files = LoadTest(flags, read_flags(flags, [])), FullDisk()
+    test._outputs = files  # type: ignore[assignment]  # all that is asked of it
+    record = run_record.record(seconds=4)
+    for moment in record.moments[:2]:
+        test._second(Closed(moment, Totals()), Collector())
+    assert files.tries == 1
+    with pytest.raises(NoRun, match=r"not all of its files could be written: \[Errno 28\]"):
+        test._finish(record)
+    told = capsys.readouterr().out
+    assert "files are not written any more" in told
+    assert record.verdict.word in told
 
 
 @pytest.mark.timeout(180)
