@@ -101,8 +101,8 @@ def _note(timeline: Timeline, moments: Sequence[Moment]) -> str:
     said = ["Each point is one second."]
     if timeline.every_s > 1:
         said = [
-            f"Each point is {timeline.every_s} seconds: the worst of them for latencies, CPU, memory and lag, their mean for rates, "
-            "the last for users and connections."
+            f"Each point is {timeline.every_s} seconds: the worst of them for latencies, CPU, memory and lag, their mean for "
+            "rates, the last for users and connections."
         ]
     if max(max(len(moment.servers), len(moment.server), len(moment.workers)) for moment in moments) > FAMILY_MAX:
         said.append(f"Of more gateways or processes than {FAMILY_MAX}, those with the highest peaks are drawn.")
