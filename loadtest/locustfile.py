@@ -33,6 +33,8 @@ import time
 from locust import User, events, tag, task
 from locust.runners import MasterRunner
 
+HOST = {host!r}
+
 '''
 
 _TAIL: Final = f'''
@@ -40,9 +42,10 @@ _TAIL: Final = f'''
 # are missing.  Below four: it may hear nobody meanwhile, and after four silent seconds it takes its workers for dead.
 os.environ.setdefault("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "2.5")
 
-
 @events.init.add_listener
 def hear_workers(environment, **kwargs):
+    # Without a page locust tells workers of --host only, and of no class's own.
+    environment.host = environment.host or HOST
     runner, settled, told = environment.runner, set(), []
     if not isinstance(runner, MasterRunner):
         return
@@ -76,7 +79,8 @@ def hear_workers(environment, **kwargs):
 
 def locustfile(scenario: Scenario, hosts: Sequence[str] = ()) -> str:
     """Its text; `hosts` are what `--host` of locust is by default."""
-    return _HEAD.format(name=scenario.name) + "\n".join(_class(each, hosts) for each in scenario.classes) + _TAIL
+    head = _HEAD.format(name=scenario.name, host=hosts[0] if hosts else None)
+    return head + "\n".join(_class(each, hosts) for each in scenario.classes) + _TAIL
 
 
 def _class(each: type[Person], hosts: Sequence[str]) -> str:

@@ -72,3 +72,8 @@ def test_it_says_how_to_use_it(scenario: Scenario) -> None:
     assert said is not None
     assert "locust -f this_file.py --master" in said
     assert "parvis loadtest -f evening --worker --locust" in said
+
+
+def test_its_host_is_the_masters_unless_that_has_one(scenario: Scenario) -> None:
+    assert "\nHOST = None\n" in locustfile(scenario)
+    assert "\nHOST = 'ws://127.0.0.1:8001'\n" in locustfile(scenario, ["ws://127.0.0.1:8001", "ws://127.0.0.1:8002"])
