@@ -40,7 +40,7 @@ def run(*, flags: Annotated[LoadtestFlags, Parameter(name="*")] = LoadtestFlags(
     In a terminal w and W add one and ten users, s and S take them away.
     """
     try:
-        if flags.list_ or flags.show_task_ratio:
+        if flags.list_ or flags.show_task_ratio or flags.locustfile:
             return _show(flags)
         if flags.worker:
             return _work(flags)
@@ -86,6 +86,10 @@ def _run(flags: LoadtestFlags) -> int:
 
 
 def _work(flags: LoadtestFlags) -> int:
+    if flags.locust:
+        from parvis.loadtest_locust import BehindLocust
+
+        return run_to_exit(BehindLocust(flags, ["parvis", *sys.argv[1:]]).run)
     from parvis.loadtest_worker import Worker
 
     return run_to_exit(Worker(flags, scenario_of(flags), f"{socket.gethostname()}-{os.getpid()}").run)
@@ -123,6 +127,11 @@ def _show(flags: LoadtestFlags) -> int:
             print(f"{name:<20} {(load_scenario(name).description.splitlines() or [''])[0]}")
         return Exit.PASS
     scenario = scenario_of(flags)
+    if flags.locustfile:
+        from loadtest.locustfile import locustfile
+
+        print(locustfile(scenario, flags.hosts), end="")
+        return Exit.PASS
     if flags.show_task_ratio:
         lines = task_ratios(said(lambda: scenario.choose(flags.tags, flags.exclude_tags)))
     else:

@@ -56,6 +56,8 @@ class LoadtestFlags:
     """What all choices of users follow from; by default another one each time. The report names it."""
     list_: Annotated[bool, Parameter(name=["--list", "-l"], group=_SCENARIO, **_YES)] = False
     """Show the user classes of the scenario, or the scenarios there are, and end."""
+    locustfile: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
+    """Print the locustfile that a stock locust master needs for this scenario, and end."""
     show_task_ratio: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
     """Show how often each task is picked, and end."""
 
@@ -106,6 +108,8 @@ class LoadtestFlags:
     """Start no worker: wait for those of other machines."""
     worker: Annotated[bool, Parameter(group=_WORKERS, **_YES)] = False
     """Work for the master at --master-host, which decides everything but the file of the scenario."""
+    locust: Annotated[bool, Parameter(group=_WORKERS, **_YES)] = False
+    """For a worker: its master is a stock locust (docs/loadtest-locust.md)."""
     master_host: Annotated[str, Parameter(group=_WORKERS)] = "127.0.0.1"
     """For a worker: where its master is."""
     master_port: Annotated[int, Parameter(group=_WORKERS, validator=_PORT)] = MASTER_PORT
