@@ -36,7 +36,7 @@ COUNTS: Final = {
     "connects": "connections that were welcomed",
     "connects_failed": "connections that came to nothing, refused ones too",
     "disconnects": "connections that ended without our wish",
-    "resumes": "welcomes of somebody who had been connected before",
+    "resumes": "welcomes of somebody who had been connected before, moves too",
     "resumes_recovered": "rooms of these that went on without a hole",
     "resumes_reset": "rooms of these that could not go on: the server said why",
     "moves": "connections changed because the server said goaway",

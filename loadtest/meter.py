@@ -94,7 +94,7 @@ class ConnectionMeter:
             self._tally.row("resume").latencies.record(now_us - self._lost_us)
         if self._was_sent_away and self._lost_us is None:
             counts["moves"] += 1
-        elif self._was_connected:
+        if self._was_connected:
             counts["resumes"] += 1
         for joined in welcome.joins if self._was_connected else ():
             if isinstance(joined, Joined) and joined.asked:

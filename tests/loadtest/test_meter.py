@@ -83,7 +83,7 @@ def test_who_is_sent_away_moves_without_a_loss(rig: Rig) -> None:
     # The old gateway's last words are no reason to move again.
     rig.meter.received(ONE, Goaway(5000, 100))
     rig.meter.closed(ONE, 1000, "moved")
-    assert rig.told == ({"connect": (2, 2_000)}, {"connects": 2, "moves": 1, "resumes_recovered": 1})
+    assert rig.told == ({"connect": (2, 2_000)}, {"connects": 2, "moves": 1, "resumes": 1, "resumes_recovered": 1})
     assert rig.meter.server == "gateway-1"
     rig.meter.closed(TWO, 3008, "slow")
     rig.connect(THREE, 1_000)

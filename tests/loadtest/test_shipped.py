@@ -1,13 +1,20 @@
-"""The shipped scenarios: each can be loaded, and has a load that makes sense."""
+"""The shipped scenarios: each can be loaded, has a load that makes sense, and runs before a real gateway."""
 
 import ast
+from pathlib import Path
 
 import pytest
+import trio
 
 from loadtest.dispatch import Dispatch
+from loadtest.messages import VIOLATIONS
 from loadtest.scenario import load_scenario, shipped
 from loadtest.shapes import Load, LoadTestShape
+from tests.support.loadtest_worker_play import worker_play
+from tests.support.parvis_program import parvis_up
 from wire.text import clean_text
+
+USERS = 24
 
 
 def test_those_of_the_evening_are_shipped() -> None:
@@ -60,3 +67,33 @@ def test_its_shape_asks_for_as_many_as_the_command_says_and_ends_in_time(name: s
             assert {each.__name__ for each in load.arrivals_per_s} <= names
         dispatch.goals(load, [0, 1], 0)
         assert sum(dispatch.users().values()) == load.users
+
+
+async def _run(name: str, urls: list[str]) -> None:
+    """The calm, the wall and what follows, a second of each, with a few people."""
+    scenario = load_scenario(name)
+    shape = scenario.make_shape(users=USERS, options=scenario.option_values({}))
+    assert shape.run_time_s is not None
+    async with worker_play(name, urls, run=name.replace("_", "")) as play:
+        connected = 0
+        for part in (0.1, 0.5, 0.6):
+            load = shape.load_at(part * shape.run_time_s, 0)
+            assert load is not None
+            play.want(load.users, load.arrivals_per_s)
+            await play.until(lambda _, beat, users=load.users: beat.connected == users == sum(beat.users.values()))
+            connected = max(connected, load.users)
+            await trio.sleep(1)
+        await play.until(lambda play, _: play.counts["acked"] > 0 and play.counts["deliveries"] > 0)
+        await play.end()
+    assert play.counts["connects"] == play.rows["connect"] == connected, name
+    assert play.counts["acked"] == play.counts["publishes"], name
+    assert set(play.rows) >= {"connect", "publish", "deliver (small)"}, name
+    assert play.raised == [], name
+    assert play.findings == [], name
+    assert not [kind for kind in VIOLATIONS if play.counts[kind]], name
+
+
+async def test_each_of_them_runs_before_a_real_gateway(tmp_path: Path) -> None:
+    async with parvis_up(tmp_path / "data") as up:
+        for name in shipped():
+            await _run(name, up.websocket_urls)
