@@ -71,7 +71,8 @@ class Plan:
     def __init__(self) -> None:
         self._last = Stretch(0, 0, 0, 0.0, 0, 1)
         self._workers: tuple[int, ...] = ()
-        self._to_come = 0.0
+        # A plan begins with a whole pause: its first users are on their way then, and nobody is late who could not be there.
+        self._to_come = 1.0
         """Which part of the next slot's time had not gone by when the rate was last 0."""
 
     def turn(self, at_us: int, per_s: float, workers: Sequence[int], others: Sequence[int] = ()) -> dict[int, Stretch]:
