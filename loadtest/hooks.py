@@ -4,8 +4,8 @@
     def prepare(environment, **kwargs): ...
 
 Listeners are plain functions, called in order, at once: whoever fires an event does not wait.
-One that raises is logged the first time and counted every time, and the run goes on.  A
-process has one scenario, so there is one `events`, the same in the scenario and in the program.
+One that raises is logged the first time and told every time, as a task's errors are, and the run goes
+on.  A process has one scenario, so there is one `events`, the same in the scenario and in the program.
 """
 
 import inspect
@@ -30,6 +30,8 @@ class EventHook:
         self.name = name
         self.errors = 0
         """How often a listener raised."""
+        self.told: Callable[[Exception], None] | None = None
+        """Told of each of these, while a run goes on."""
         self._listeners: list[Callable[..., Any]] = []
         self._logged: set[Callable[..., Any]] = set()
 
@@ -50,8 +52,10 @@ class EventHook:
                 listener(**values)
             except Control:
                 raise
-            except Exception:  # noqa: BLE001  # a scenario's own code: counted and logged, and no reason to end a run
+            except Exception as error:  # noqa: BLE001  # a scenario's own code: counted and logged, and no reason to end a run
                 self.errors += 1
+                if self.told is not None:
+                    self.told(error)
                 if listener not in self._logged:
                     self._logged.add(listener)
                     _log.exception("a listener raised; it is logged once", event_hook=self.name, listener=repr(listener))

@@ -83,6 +83,8 @@ class Runner:
         """Be there for everybody until all have left.  Owner of every task of the run."""
         count = self._events.request.add_listener(count_requests(self._tally), first=True)
         keep = self._events.user_error.add_listener(self._keep_error, first=True)
+        for hook in self._events.all():
+            hook.told = self._keep_error
         try:
             async with trio.open_nursery() as nursery:
                 self._cast_in(nursery)
@@ -96,6 +98,8 @@ class Runner:
         finally:
             self._events.request.remove_listener(count)
             self._events.user_error.remove_listener(keep)
+            for hook in self._events.all():
+                hook.told = None
 
     def begin(self, start_us: int) -> None:
         """The run's zero, on the master's clock; it may lie in the future."""

@@ -69,7 +69,7 @@ class Footing(Protocol):
 
 
 class User(Person):
-    """Somebody with a connection of their own, and tasks."""
+    """Somebody with a connection of their own, and tasks.  Whatever it is sent is audited, as auditors' is."""
 
     abstract = True
     tasks: ClassVar[Any] = []

@@ -272,6 +272,17 @@ async def test_a_fault_is_the_readers_to_make(autojump_clock: MockClock) -> None
         assert rig.readers.hits == [Hit("slow-readers", 3, 1.0)]
 
 
+async def test_a_listener_that_raises_is_told_like_a_task(autojump_clock: MockClock) -> None:
+    async with _running(Passer) as rig:
+        rig.events.test_start.add_listener(lambda **_: 1 / 0)
+        rig.runner.begin(now_us())
+        await trio.sleep(1)
+        (raised,) = rig.runner.beat().raised
+        assert (raised.count, raised.message) == (1, "ZeroDivisionError: division by zero")
+        assert rig.events.errors == 1
+        assert "test_start" in rig.told
+
+
 async def test_listeners_of_a_run_are_gone_with_it(autojump_clock: MockClock) -> None:
     async with _running(Citizen) as rig:
         before = [list(hook._listeners) for hook in Events().all()]
