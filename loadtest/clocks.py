@@ -5,12 +5,15 @@ middle is wrong by half of the round trip at most, so the fastest probe says it 
 (Cristian's algorithm).  Two processes of one machine have one clock, and nothing to estimate.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 # Enough that one of them meets two idle processes; over loopback ten take a millisecond.
 PROBES: Final = 10
+# Probes of a run that is on, one a second: the fastest of so many met a worker that had a moment.
+WATCHED_PROBES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,23 @@ def offset_between(master_boot_id: str, worker_boot_id: str, samples: Sequence[S
     if has_one_clock and abs(measured.offset_us) <= measured.error_us:
         return Offset(0, 0)
     return measured
+
+
+class ClockWatch:
+    """How wrong the offset that a worker was told may have become: two machines' clocks drift by some 10 us a second.
+
+    The worker goes on with what it was told, so that its figures are all of one clock; what is
+    kept true is the error.
+    """
+
+    def __init__(self, told: Offset) -> None:
+        self._told = told
+        self._samples: deque[Sample] = deque(maxlen=WATCHED_PROBES)
+        self.error_us = told.error_us
+        """The greatest so far."""
+
+    def saw(self, sample: Sample) -> None:
+        self._samples.append(sample)
+        if len(self._samples) == WATCHED_PROBES and self._told != Offset(0, 0):
+            now = estimate(self._samples)
+            self.error_us = max(self.error_us, abs(now.offset_us - self._told.offset_us) + now.error_us)

@@ -99,7 +99,6 @@ class Conductor:
         self._is_settling = False
         """Whether `stopping` is at its second part."""
         self._next_shape_us = now_us
-        self._probes = 0
         self._next_probe_us = now_us
 
     # --- from workers --------------------------------------------------------------------------------
@@ -342,11 +341,10 @@ class Conductor:
         self._say_to(self.seats.having(*ALIVE, WorkerState.ENDED), Quit())
 
     def _probe(self, now_us: int) -> None:
-        """Once a second, so that a worker that waits shows that it lives."""
+        """Once a second: so that a worker that waits shows that it lives, and for its clock (`loadtest/clocks.py`)."""
         if now_us >= self._next_probe_us:
             self._next_probe_us = now_us + _SECOND_US
-            self._probes += 1
-            self._say_to(self.seats.having(*ALIVE), Probe(self._probes))
+            self._say_to(self.seats.having(*ALIVE), Probe(now_us))
 
 
 _NOT_READY: Final[dict[str, str]] = {

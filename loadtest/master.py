@@ -14,11 +14,12 @@ from typing import Final
 import trio
 
 from loadtest.admission import Terms
+from loadtest.clocks import ClockWatch, Offset, Sample
 from loadtest.collector import Closed, Collector, clock_error_ms
 from loadtest.conductor import Conductor, Level
 from loadtest.dispatch import Dispatch
 from loadtest.ledger import Ledger
-from loadtest.messages import Beat, Finding, Hello, Hit, Quit, Welcome, WorkerMessage
+from loadtest.messages import Beat, Finding, Hello, Hit, Probed, Quit, Welcome, WorkerMessage
 from loadtest.orders import Orders
 from loadtest.reception import Reception
 from loadtest.record import RECORD_VERSION, FoundRecord, Mark, Moment, RunRecord
@@ -74,7 +75,7 @@ class Master:
         self._on_second = on_second
         self._on_log = on_log
         self._ended = trio.Event()
-        self._clock_errors_us: list[int] = []
+        self._clocks: dict[int, ClockWatch] = {}
         self._moments: list[Moment] = []
         self._log: deque[LogLine] = deque(maxlen=LOG_LINES_MAX)
         self._notes: list[str] = []
@@ -198,7 +199,7 @@ class Master:
             findings=list(collector.findings),
             thresholds=thresholds,
             verdict=verdict,
-            clock_error_ms=clock_error_ms(self._clock_errors_us),
+            clock_error_ms=clock_error_ms([clock.error_us for clock in self._clocks.values()]),
             exceptions=collector.exceptions,
             notes=list(self._notes),
         )
@@ -232,7 +233,7 @@ class Master:
         return "the run is over: start the worker again for the next one" if is_over else None
 
     def worker_joined(self, index: int, hello: Hello, welcome: Welcome) -> None:
-        self._clock_errors_us.append(welcome.error_us)
+        self._clocks[index] = ClockWatch(Offset(welcome.offset_us, welcome.error_us))
         self.collector.joined(index, hello.name)
         self._conductor.joined(index, hello, self._clock_us())
         self._settle()
@@ -244,6 +245,8 @@ class Master:
         if isinstance(message, Beat):
             self.collector.take(index, message)
             self._enter(message)
+        elif isinstance(message, Probed):
+            self._clocks[index].saw(Sample(message.n, message.at_us, self._clock_us()))
         self._conductor.heard(index, message, self._clock_us())
         self._settle()
 

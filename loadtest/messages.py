@@ -210,6 +210,7 @@ class Challenge(Struct, frozen=True, array_like=True, tag=True):
 
 class Probe(Struct, frozen=True, array_like=True, tag=True):
     n: int
+    """Comes back as it is; once the run is on, the moment at which it was sent."""
 
 
 class Welcome(Struct, frozen=True, array_like=True, tag=True):

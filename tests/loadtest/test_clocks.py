@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.clocks import Offset, Sample, estimate, offset_between
+from loadtest.clocks import WATCHED_PROBES, ClockWatch, Offset, Sample, estimate, offset_between
 
 _TRIPS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=20)
 
@@ -43,3 +43,23 @@ def test_a_machine_that_does_not_know_its_boot_is_another() -> None:
 
 def test_a_time_namespace_is_seen_through() -> None:
     assert offset_between("boot", "boot", _probed([(40, 40)], 10**9)) == Offset(10**9, 40)
+
+
+def test_the_error_grows_with_the_drift_of_a_clock_and_never_shrinks() -> None:
+    watch = ClockWatch(Offset(0, 40))
+    for sample in _probed([(9000, 9000)] * (WATCHED_PROBES - 1), 300):
+        watch.saw(sample)
+    # Few and slow: nothing is believed yet.
+    assert watch.error_us == 40
+    watch.saw(_probed([(50, 50)], 300)[0])
+    assert watch.error_us == 350
+    for sample in _probed([(50, 50)] * WATCHED_PROBES, 0):
+        watch.saw(sample)
+    assert watch.error_us == 350
+
+
+def test_one_clock_does_not_drift_from_itself() -> None:
+    watch = ClockWatch(Offset(0, 0))
+    for sample in _probed([(9000, 50)] * WATCHED_PROBES, 0):
+        watch.saw(sample)
+    assert watch.error_us == 0
