@@ -63,8 +63,9 @@ class Latencies:
         for index, count in indexes.items():
             histogram.counts[index] += count
         histogram.total_count += sum(indexes.values())
-        histogram.min_value = min(histogram.min_value, max(1, min(counts)))
-        histogram.max_value = max(histogram.max_value, min(LATENCY_US_MAX, max(1, max(counts))))
+        least, greatest = (min(LATENCY_US_MAX, max(1, latency_us)) for latency_us in (min(counts), max(counts)))
+        histogram.min_value = min(histogram.min_value, least)
+        histogram.max_value = max(histogram.max_value, greatest)
         self.total_us += total_us
 
     def merge(self, other: "Latencies") -> None:

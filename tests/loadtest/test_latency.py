@@ -3,7 +3,7 @@
 from collections import Counter
 
 from hdrh.histogram import HdrHistogram
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtest.latency import LATENCY_US_MAX, SIGNIFICANT_DIGITS, Latencies, merged
@@ -70,6 +70,7 @@ def test_a_batch_is_recorded_as_its_samples_are() -> None:
 
 
 @given(st.lists(st.one_of(st.integers(-10, 5000), st.integers(0, 2 * LATENCY_US_MAX)), max_size=60))
+@example([LATENCY_US_MAX + 154_880])
 def test_any_batch_is_recorded_as_its_samples_are(values: list[int]) -> None:
     batch, singly = Latencies(), _of(values)
     batch.record_many(Counter(values))
