@@ -5,7 +5,8 @@ import re
 from typing import Final
 
 _ANSWERED: Final = re.compile(r"the server answered (\d{3})")
-_ERRNO: Final = re.compile(r"\[Errno (\d+)\] (.+)")
+# Whom it was about may stand before the error's own words, and is no part of a code.
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\] (?:.*: )?(.+)")
 OTHER_FAILURE: Final = "failed"
 
 _OWN_FAULTS: Final = {

@@ -240,7 +240,8 @@ class Lifelines:
 
     def _failed_with(self, line: Line, failure: int) -> None:
         self._blame(failure)
-        self._failed(line, os.strerror(failure).lower(), os.strerror(failure))
+        why = os.strerror(failure).lower()
+        self._failed(line, why, why)
 
     def _blame(self, failure: int) -> None:
         sentence = own_fault(failure)

@@ -13,6 +13,7 @@ from loadtest.failures import errno_of, own_fault, refusal_code
     [
         ("the server answered 503", "http 503"),
         ("all attempts to connect to 127.0.0.1:1 failed: [Errno 111] Connection refused", "connection refused"),
+        ("all failed: [Errno 111] Error connecting to ('127.0.0.1', 8001): Connection refused", "connection refused"),
         ("[Errno 104] Connection reset by peer", "connection reset by peer"),
         ("no TLS with a: bad certificate", "no TLS"),
         ("the connection broke during the handshake", "failed"),
