@@ -16,6 +16,7 @@ from loadtest.steering import NotNow
 from loadtest.web import access_for, serve_web
 from runtime.http_server import listen
 from tests.support.browser import DEADLINE_S, Window, window
+from tests.support.charts import painted
 from tests.support.steered_run import LOST, SteeredRun
 
 on_a_thread = trio.to_thread.run_sync
@@ -46,18 +47,14 @@ def see(browser: Window, selector: str, holds: Callable[[str], bool], what: str)
     )
 
 
-def painted(browser: Window) -> list[str]:
-    """The charts whose canvas has something on it."""
-    return list(
-        browser.driver.execute_script("""
-            return [...document.querySelectorAll(".chart")].filter((frame) => {
-              const canvas = frame.querySelector("canvas");
-              if (frame.hidden || !canvas) return false;
-              const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-              return pixels.some((value, place) => place % 4 === 3 && value > 0);
-            }).map((frame) => frame.id);
-        """)
-    )
+def see_charts(browser: Window, *charts: str) -> None:
+    """Wait until these are painted."""
+    names = {f"chart-{chart}" for chart in charts}
+
+    def are_painted(_: object) -> bool:
+        return names <= {name for name, pixels in painted(browser).items() if pixels > 500}
+
+    WebDriverWait(browser.driver, DEADLINE_S, poll_frequency=0.05).until(are_painted, f"waited for {names}")
 
 
 async def test_a_run_is_started_watched_edited_and_stopped(nursery: trio.Nursery, browser: Window) -> None:
@@ -81,7 +78,7 @@ async def test_a_run_is_started_watched_edited_and_stopped(nursery: trio.Nursery
         see(browser, "#figure-users", lambda said: said == "1,000", "all users")
         see(browser, "#figure-p99", lambda said: said == "24.7ms", "the second's p99")
         see(browser, "#verdict", lambda said: said.startswith("PASS so far"), "the verdict so far")
-        assert {"chart-users", "chart-deliver", "chart-deliveries", "chart-worker-cpu"} <= set(painted(browser))
+        see_charts(browser, "users", "deliver", "deliveries", "worker-cpu")
         assert browser.driver.title == "1,000 users, p99 24.7 ms: election_night"
         fill(browser, "users", "2000")
         browser.driver.find_element(By.ID, "users").send_keys(Keys.ENTER)
@@ -120,7 +117,7 @@ async def test_a_page_opened_in_mid_run_has_the_whole_past(nursery: trio.Nursery
         browser.driver.get(url)
         see(browser, "#figure-users", lambda said: said == "1,000", "the users")
         see(browser, "#clock", lambda said: said.startswith("1:30"), "the time")
-        assert "chart-deliver" in painted(browser)
+        see_charts(browser, "deliver")
 
     await on_a_thread(look)
 
