@@ -14,6 +14,8 @@ ARGS ?=
 # How many seeds `make sim` runs, and from which on.
 SEEDS ?= 200
 FIRST ?= 0
+# What `make loadtest-demo` hands on, for instance DEMO="--users 500".
+DEMO ?=
 # What `make chaos` hands on, for instance CHAOS="--seed 7 --seconds 60".
 CHAOS ?=
 
@@ -22,7 +24,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX P
 unexport MYPYPATH PYTEST_ADDOPTS
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check charts sim chaos bench bench-cluster bench-loadtest docs clean renew
+.PHONY: help run test check charts loadtest-demo sim chaos bench bench-cluster bench-loadtest docs clean renew
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -50,6 +52,9 @@ sim: $(VENV)/.installed-dev ## run a simulated cluster under many seeds (SEEDS=2
 
 chaos: $(VENV)/.installed-dev ## break a real cluster for three minutes and prove that nothing was lost (CHAOS="--seed 7"): tests/chaos/README.md
 	$(PY) -m tests.chaos.run $(CHAOS)
+
+loadtest-demo: $(VENV)/.installed $(UPLOT) ## an election night with 5,000 people on a cluster of this machine, and a report: docs/loadtest.md
+	@$(PY) tools/loadtest_demo.py $(DEMO)
 
 bench: $(VENV)/.installed-dev ## measure this machine and print the figures; exit 1 when one that is asked for is missed
 	$(PY) -m bench.run
