@@ -157,7 +157,7 @@ class LocustSession:
                 self._complained.add(name)
                 self.failed(
                     f"the scenario of this worker has no user class {name}: give the locust master "
-                    "the file that parvis loadtest --locustfile prints for the same scenario"
+                    "the file that parvis loadtest --print-locustfile prints for the same scenario"
                 )
         self._wanted = {name: count for name, count in job.users.items() if name in self._classes}
         self.state = SPAWNING

@@ -19,7 +19,7 @@ from loadtest.users import Person
 _HEAD: Final = '''\
 """The user classes of the parvis scenario {name!r}, for a stock locust master.
 
-Written by    parvis loadtest -f {name} --locustfile
+Written by    parvis loadtest -f {name} --print-locustfile
 Start it as   locust -f this_file.py --master
 and beside it, as often as you like, wherever parvis is installed:
               parvis loadtest -f {name} --worker --locust --master-host ...

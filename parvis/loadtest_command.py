@@ -40,7 +40,7 @@ def run(*, flags: Annotated[LoadtestFlags, Parameter(name="*")] = LoadtestFlags(
     In a terminal w and W add one and ten users, s and S take them away.
     """
     try:
-        if flags.list_ or flags.show_task_ratio or flags.locustfile:
+        if flags.list_ or flags.show_task_ratio or flags.print_locustfile:
             return _show(flags)
         if flags.worker:
             return _work(flags)
@@ -127,7 +127,7 @@ def _show(flags: LoadtestFlags) -> int:
             print(f"{name:<20} {(load_scenario(name).description.splitlines() or [''])[0]}")
         return Exit.PASS
     scenario = scenario_of(flags)
-    if flags.locustfile:
+    if flags.print_locustfile:
         from loadtest.locustfile import locustfile
 
         print(locustfile(scenario, flags.hosts), end="")

@@ -44,7 +44,7 @@ class LoadtestFlags:
     """What tasks have for ending by themselves when the run ends; then they are cancelled."""
 
     # --- Scenario
-    scenario_file: Annotated[str | None, Parameter(name=["--scenario-file", "-f"], group=_SCENARIO)] = None
+    scenario_file: Annotated[str | None, Parameter(name=["--scenario-file", "--locustfile", "-f"], group=_SCENARIO)] = None
     """A Python file, or the name of a scenario that comes with parvis (--list shows them)."""
     tags: Annotated[tuple[str, ...], Parameter(name=["--tags", "-T"], group=_SCENARIO, **_SEVERAL)] = ()
     """Run only tasks with one of these tags."""
@@ -56,7 +56,7 @@ class LoadtestFlags:
     """What all choices of users follow from; by default another one each time. The report names it."""
     list_: Annotated[bool, Parameter(name=["--list", "-l"], group=_SCENARIO, **_YES)] = False
     """Show the user classes of the scenario, or the scenarios there are, and end."""
-    locustfile: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
+    print_locustfile: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
     """Print the locustfile that a stock locust master needs for this scenario, and end."""
     show_task_ratio: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
     """Show how often each task is picked, and end."""

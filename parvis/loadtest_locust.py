@@ -45,7 +45,7 @@ class BehindLocust:
             raise NoRun("--locust speaks ZeroMQ, which is not installed: pip install 'parvis[locust]'")
         if flags.users is not None or flags.spawn_rate is not None or flags.run_time is not None:
             raise NoRun("a locust master says how many users there are, how fast and how long: leave -u, -r and -t to it")
-        self._flags = replace(flags, worker=False, headless=True)
+        self._flags = replace(flags, worker=False, locust=False, headless=True)
         self._command = command
         self._understood = read_flags(self._flags, command)
         """By the flags alone: what a run is when locust says nothing else."""

@@ -110,6 +110,8 @@ def scenario_of(flags: LoadtestFlags) -> Scenario:
     """Of `-f`.  Raises `NoRun`."""
     if flags.master and flags.worker:
         raise NoRun("--master and --worker are two processes: start one with --master, the others with --worker")
+    if flags.locust and not flags.worker:
+        raise NoRun("--locust says whose worker this is: add --worker, and --master-host for where the locust master is")
     if flags.scenario_file is None:
         raise NoRun(f"name a scenario with -f: a Python file, or one of {', '.join(shipped())}")
     name = flags.scenario_file

@@ -134,7 +134,7 @@ def test_a_class_it_does_not_have_is_told_once_and_left_out(known: Talk) -> None
     told = [each.data["msg"] for each in known.session.outbox if each.type == "exception"]
     assert len(told) == 1
     assert "no user class Shopper" in told[0]
-    assert "parvis loadtest --locustfile" in told[0]
+    assert "parvis loadtest --print-locustfile" in told[0]
     assert [job.users for job in known.wishes() if isinstance(job, Job)] == [{"Citizen": 1}] * 2
     known.session.have({"Citizen": 1}, known.now)
     assert known.session.state == RUNNING

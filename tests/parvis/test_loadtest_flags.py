@@ -11,9 +11,9 @@ from parvis.loadtest_flags import LoadtestFlags
 
 # As `locust --help` of 2.47 names them; those that make no sense here (certificates, plug-ins ...) are left out.
 _LOCUSTS = (
-    "-f -H --host -u --users -r --spawn-rate -t --run-time -l --list --web-host -P --web-port --headless --autostart --autoquit "
-    "--master --worker --master-bind-host --master-bind-port --expect-workers --expect-workers-max-wait --master-host "
-    "--master-port --processes -T --tags -E --exclude-tags --csv --html --json --show-task-ratio -s --stop-timeout"
+    "-f --locustfile -H --host -u --users -r --spawn-rate -t --run-time -l --list --web-host -P --web-port --headless "
+    "--autostart --autoquit --master --worker --master-bind-host --master-bind-port --expect-workers --expect-workers-max-wait "
+    "--master-host --master-port --processes -T --tags -E --exclude-tags --csv --html --json --show-task-ratio -s --stop-timeout"
 )
 
 

@@ -26,6 +26,12 @@ def rows_of(stats: dict[str, Any]) -> dict[str, int]:
     return {row["name"]: row["num_requests"] for row in stats["stats"]}
 
 
+async def test_locust_is_whose_worker_it_is(tmp_path: Path) -> None:
+    ended = await run_parvis("loadtest", "-f", tiny_scenario(tmp_path), "--locust")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended
+    assert "add --worker" in ended.err
+
+
 async def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     behind = ("loadtest", "-f", tiny_scenario(tmp_path), "--worker", "--locust")
     for words, sentence in (
@@ -43,7 +49,7 @@ async def test_a_locust_loads_a_real_gateway_through_us_and_our_own_record_says_
     tiny, port, web_port, ours = tiny_scenario(tmp_path), free_port(), free_port(), tmp_path / "ours.json"
     async with parvis_up(tmp_path / "data") as up:
         host = up.websocket_urls[0]
-        classes = (await run_parvis("loadtest", "-f", tiny, "--locustfile", "--host", host)).out
+        classes = (await run_parvis("loadtest", "-f", tiny, "--print-locustfile", "--host", host)).out
         async with locust_master(tmp_path, classes, port=port, web_port=web_port) as locust, trio.open_nursery() as nursery:
             ended: list[Ended] = []
 
@@ -70,7 +76,7 @@ async def test_a_locust_loads_a_real_gateway_through_us_and_our_own_record_says_
 
 async def test_a_target_that_is_not_there_is_told_on_locusts_page(tmp_path: Path) -> None:
     tiny, port, web_port = tiny_scenario(tmp_path), free_port(), free_port()
-    classes = (await run_parvis("loadtest", "-f", tiny, "--locustfile", "--host", "ws://127.0.0.1:1")).out
+    classes = (await run_parvis("loadtest", "-f", tiny, "--print-locustfile", "--host", "ws://127.0.0.1:1")).out
     async with locust_master(tmp_path, classes, port=port, web_port=web_port) as locust, trio.open_nursery() as nursery:
         nursery.start_soon(run_parvis, "loadtest", "-f", tiny, "--worker", "--locust", "--master-port", str(port))
         await locust.wait_ready(1)
