@@ -108,8 +108,8 @@ class Demo:
         options = self._options
         words = [
             "loadtest", "-f", SCENARIO, "-u", options.users, "-r", options.spawn_rate, "-t", options.time, "--headless",
-            *(word for url in urls for word in ("--host", url)), "--target-data-dir", str(data_dir), "--processes", options.processes,
-            "--html", f"{self._base}.html", "--json", f"{self._base}.json", "--csv", self._base,
+            *(word for url in urls for word in ("--host", url)), "--target-data-dir", str(data_dir),
+            "--processes", options.processes, "--html", f"{self._base}.html", "--json", f"{self._base}.json", "--csv", self._base,
         ]  # fmt: skip
         process = await trio.lowlevel.open_process([*PARVIS, *words], start_new_session=True, cwd=ROOT)
         self._process = process
