@@ -19,6 +19,7 @@ believe a verdict near the tolerance.
 
 from collections.abc import Iterator
 from math import sqrt
+from statistics import median
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -33,6 +34,8 @@ TOLERANCE: Final = 0.10
 FLOOR_MS: Final = 1.0
 TAIL_SAMPLES_MIN: Final = 30
 SHARE_FLOOR: Final = 0.001
+# Below it no lag of a generator explains what the floor lets through.
+LAG_TOLD_MS: Final = 5.0
 # Of a normal distribution: 99 % lie within so many deviations.
 _Z: Final = 2.576
 _PERCENTS: Final = (50.0, 95.0, 99.0, 99.9)
@@ -144,6 +147,12 @@ def _users(before: RunRecord, after: RunRecord) -> tuple[float, float]:
     return one, other
 
 
+def _lag_ms(record: RunRecord) -> float:
+    """Of the generator's slowest process, in a usual second."""
+    worst = [max(worker.lag_ms for worker in moment.workers) for moment in record.moments if moment.workers]
+    return median(worst) if worst else 0.0
+
+
 def _is_near(one: float, other: float, tolerance: float) -> bool:
     return abs(other - one) <= tolerance * max(one, other)
 
@@ -231,6 +240,10 @@ def _notes(before: RunRecord, after: RunRecord, tolerance: float) -> Iterator[st
         yield f"the load was not the same: {users[0]:,.0f} users were connected before, {users[1]:,.0f} now"
     if not _is_near(before.seconds, after.seconds, tolerance):
         yield f"the runs are not equally long: {duration(before.seconds)} before, {duration(after.seconds)} now"
+    lags = _lag_ms(before), _lag_ms(after)
+    if max(lags) > LAG_TOLD_MS and max(lags) > 1.5 * min(lags):
+        told = f"{milliseconds(lags[0])} before, {milliseconds(lags[1])} now"
+        yield f"the generator's event loop was late by {told} in a usual second: other work on its machine is in the figures, too"
     for place, record in (("first", before), ("second", after)):
         yield from (f"the {place} run: {note}" for note in record.notes)
     for name in sorted({*before.machine, *after.machine}):

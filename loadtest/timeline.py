@@ -9,6 +9,7 @@ The report and the live page draw the same charts with the same script (`pages/c
 `null` is a second in which nothing was measured.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Final
@@ -184,8 +185,8 @@ def drawn(at: Sequence[float], points: Sequence[Mapping[str, float]], every_s: i
 
 
 def _columns(rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
-    """Those that a chart shows, in the order of their first appearance."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    """Those that a chart shows; of one family by name, worker-2 before worker-10."""
+    names = sorted({name for row in rows for name in row}, key=_by_number)
     for chart in CHARTS:
         for line in chart.lines:
             fitting = [name for name in names if fits(name, line.column)]
@@ -194,6 +195,11 @@ def _columns(rows: Sequence[Mapping[str, float]]) -> Iterator[str]:
                 kept = sorted(fitting, key=lambda name: -peaks[name])[:FAMILY_MAX]
                 fitting = [name for name in fitting if name in kept]
             yield from fitting
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Words and numbers take turns, so that two of them can be compared at each place."""
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def fits(column: str, pattern: str) -> bool:

@@ -145,6 +145,18 @@ def test_what_else_differs_is_noted() -> None:
     assert notes[-2:] == ["the row other is in the second run only", "the row publish is in the first run only"]
 
 
+def test_a_generator_that_was_under_pressure_once_is_noted() -> None:
+    def lagging(lag_ms: float) -> RunRecord:
+        worker = msgspec.structs.replace(CALM.moments[0].workers[0], lag_ms=lag_ms)
+        return run(moments=[msgspec.structs.replace(moment, workers=[worker]) for moment in CALM.moments])
+
+    (note,) = compare(lagging(4.0), lagging(30.0)).notes
+    assert note.startswith("the generator's event loop was late by 4 ms before, 30 ms now in a usual second")
+    assert compare(lagging(25.0), lagging(30.0)).notes == []
+    assert compare(lagging(0.5), lagging(4.0)).notes == []
+    assert compare(run(moments=[]), run(moments=[])).notes == []
+
+
 def test_runs_of_two_scenarios_are_not_compared() -> None:
     sentence = "^the first run is of election_night and the second of soak: compare runs of one scenario$"
     with pytest.raises(NotComparable, match=sentence):

@@ -66,6 +66,12 @@ def test_of_many_alike_those_with_the_highest_peaks_are_shown() -> None:
     assert shown[0] == "worker.worker-18.cpu"
 
 
+def test_lines_of_one_family_are_in_order_whoever_came_first() -> None:
+    ran = [moment(1.0, servers={"gateway-10": 1, "gateway-2": 1}), moment(2.0, servers={"gateway-1": 1})]
+    shown = [name for name in timeline_of(ran, 10).columns if name.startswith("gateway.")]
+    assert shown == ["gateway.gateway-1", "gateway.gateway-2", "gateway.gateway-10"]
+
+
 def test_an_empty_run_has_empty_columns() -> None:
     timeline = timeline_of([], 100)
     assert (timeline.at, timeline.every_s, timeline.columns, timeline.marks) == ([], 1, {}, [])
