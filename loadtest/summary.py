@@ -80,7 +80,7 @@ def _totals(record: RunRecord) -> Table:
         return f"{counts.get(name, 0):,}"
 
     table.add_row(" published", f"{of('publishes')}, {of('acked')} acknowledged")
-    table.add_row(" delivered", f"{of('deliveries')}, {of('audited')} of them checked by auditors")
+    table.add_row(" delivered", f"{of('deliveries')}; auditors checked {of('audited')} events, history among them")
     table.add_row(" connected", f"{of('connects')} times, {of('disconnects')} lost, {of('resumes')} resumed")
     table.add_row(" wrong", wrong(sum(counts.get(kind, 0) for kind in VIOLATIONS), counts))
     return table
