@@ -49,7 +49,7 @@ class Channel(Generic[Said, Heard]):
         payload = await recv_exactly(self._transport, frame_length(header, bytes_max=bytes_max))
         try:
             return self._decoder.decode(payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise PeerError(CloseCode.BAD_REQUEST, f"{self.peer} said what is no message: {error}") from error
 
     def send_nowait(self, message: Said) -> bool:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtest.channel import WAITING_BYTES_MAX, to_master, to_worker
@@ -100,6 +100,8 @@ async def test_a_message_of_the_other_direction_is_none() -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x92\xa5Ready" + b"\x91" * 100_000)
+@example(b"\x93\xa6Failed\xa1\xff\x02")
 def test_any_bytes_are_a_message_or_a_peer_error(payload: bytes) -> None:
     async def hear() -> None:
         near, far = _pair()
