@@ -51,6 +51,7 @@ async def make_work(scenario: Scenario, prepare: Prepare, welcome: Welcome, cloc
         run=prepare.run,
         seed=prepare.seed,
         worker_index=welcome.index,
+        workers=prepare.workers,
     )
     return Runner(cast, environment, dialer, ReadersByClass(pool), tally, lambda: clock_us() + welcome.offset_us)
 

@@ -22,15 +22,15 @@ class Chairs(Protocol):
 class Audience:
     """Readers of one class.  Of each run of 1 / `audit_share` of them the first is an auditor."""
 
-    def __init__(self, kind: type[Reader], lean: Chairs, auditors: Chairs, worker: int) -> None:
+    def __init__(self, kind: type[Reader], lean: Chairs, auditors: Chairs, worker: int, workers: int) -> None:
         self.wanted = 0
         self._name = kind.__name__
         self._share = kind.audit_share
         self._lean = lean
         self._auditors = auditors
         # Auditors are dealt rooms of their own, so that they are in all rooms before they are twice in one.
-        self._deal = Deal(kind.rooms, kind.rooms_each, worker)
-        self._auditors_deal = Deal(kind.rooms, kind.rooms_each, worker)
+        self._deal = Deal(kind.rooms, kind.rooms_each, worker, workers)
+        self._auditors_deal = Deal(kind.rooms, kind.rooms_each, worker, workers)
 
     @property
     def living(self) -> int:

@@ -103,7 +103,7 @@ class UserCrowd:
         self.feed = SlotFeed(ground.tally, ground.now_us, ground.looked_at) if kind.arrivals is not None else None
         self._kind = kind
         self._ground = ground
-        self._deal = Deal(kind.rooms, kind.rooms_each, ground.environment.worker_index)
+        self._deal = Deal(kind.rooms, kind.rooms_each, ground.environment.worker_index, ground.environment.workers)
         self._next = 0
         self._living: dict[int, _Life] = {}
         """In the order they were started."""

@@ -122,7 +122,8 @@ class Dispatch:
         if not self._on:
             return
         wanted = Counter(self._order)
-        for name in self._kinds:
+        # Those of a fixed count first: the one more of them goes to the first workers, as rooms are dealt (`loadtest/rooms.py`).
+        for name in sorted(self._kinds, key=lambda name: not self._kinds[name].fixed_count):
             low, high = wanted[name] // len(self._on), -(-wanted[name] // len(self._on))
             for on in self._on.values():
                 on[name] = min(max(on[name], low), high)

@@ -24,6 +24,8 @@ class Environment:
     seed: int = 0
     worker_index: int = 0
     """Of this process, from 0."""
+    workers: int = 1
+    """How many processes the run is expected to have."""
     user_count: int = 0
     """Users and readers that live in this process now."""
 

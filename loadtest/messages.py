@@ -243,6 +243,8 @@ class Prepare(Struct, frozen=True, array_like=True, tag=True):
     """Of this worker."""
     options: dict[str, str]
     """The scenario's own options, as given on the command line."""
+    workers: int = 1
+    """How many are expected: with its own index a worker knows which part of the rooms it begins with."""
 
 
 class Start(Struct, frozen=True, array_like=True, tag=True):

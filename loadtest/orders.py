@@ -57,4 +57,5 @@ class Orders:
             exclude_tags=list(self.exclude_tags),
             connects_per_s_max=self.connects_per_s_max / workers,
             options=dict(self.options),
+            workers=workers,
         )

@@ -165,7 +165,7 @@ class Runner:
 
     def _cast_in(self, nursery: trio.Nursery) -> None:
         """Make room for all classes."""
-        index = self._environment.worker_index
+        index, workers = self._environment.worker_index, self._environment.workers
         self._auditors = Auditors(self._make_auditor, self._dialer, self._random_of, nursery)
         ground = Ground(
             self._environment, self._cast.tasks, self._tally, self._dialer, self._speech, self._make_watch, self._random_of,
@@ -177,7 +177,7 @@ class Runner:
                 if crowd.feed is not None:
                     nursery.start_soon(crowd.feed.run)
             elif issubclass(kind, Reader):
-                self._crowds[name] = Audience(kind, self._readers, self._auditors, index)
+                self._crowds[name] = Audience(kind, self._readers, self._auditors, index, workers)
 
     def _make_auditor(self, name: str) -> Auditor:
         name = f"{name}@{self._environment.worker_index}"

@@ -84,6 +84,12 @@ def count_requests(tally: Tally) -> Callable[..., None]:
         if exception is None:
             row.latencies.record(round(response_time * 1000))
         else:
-            row.fail(str(exception) if isinstance(exception, NotPublished) else f"{type(exception).__name__}: {exception}")
+            row.fail(_words_of(exception))
 
     return count
+
+
+def _words_of(error: object) -> str:
+    if isinstance(error, NotPublished):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -26,7 +26,7 @@ class Spectator(Reader):
 class Citizen(User):
     rooms = [ROOM]
     weight = 1
-    wait_time = between(10, 30)
+    wait_time = between(5, 20)
 
     async def on_start(self):
         if self.random.random() < 0.5:

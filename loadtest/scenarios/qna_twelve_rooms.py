@@ -61,7 +61,7 @@ class Asker(User):
     async def ask(self):
         self.answered = trio.Event()
         await self.publish(self.room, f"? {self.random.choice(QUESTIONS)}")
-        with self.measure("question to answer"), trio.fail_after(30):
+        with self.measure("question to answer"), trio.fail_after(10):
             await self.answered.wait()
 
 

@@ -30,7 +30,7 @@ def _audience(share: float) -> tuple[Audience, _Chairs, _Chairs]:
         audit_share = share
 
     lean, auditors = _Chairs(), _Chairs()
-    return Audience(Passer, lean, auditors, 0), lean, auditors
+    return Audience(Passer, lean, auditors, 0, 1), lean, auditors
 
 
 @pytest.mark.parametrize(

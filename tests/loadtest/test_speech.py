@@ -111,6 +111,7 @@ def test_requests_of_a_scenario_become_rows_of_their_own() -> None:
     request.add_listener(count_requests(tally))
     request.fire(request_type="HTTP", name="page", response_time=12.5, response_length=100, exception=None, context={})
     request.fire(request_type="HTTP", name="page", response_time=1, response_length=0, exception=ValueError("status 500"))
+    request.fire(request_type="HTTP", name="page", response_time=1, response_length=0, exception=trio.TooSlowError())
     (row,), _, _ = tally.take()
     assert (row.kind, row.name, row.count, row.total_us, row.bytes) == ("HTTP", "page", 1, 12_500, 100)
-    assert row.errors == {"ValueError: status 500": 1}
+    assert row.errors == {"ValueError: status 500": 1, "TooSlowError": 1}
