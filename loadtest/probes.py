@@ -1,14 +1,16 @@
 """CPU and memory of the server, seen from outside: scraped from its /metrics, or told by this machine.
 
 `--observe http://host:9001/metrics` names an admin port of a gateway or a shard; several may be
-named.  Without one, and with the target on this machine, the processes that listen on its ports
-and those that started them are looked up.  What cannot be looked at is said once, and is no
+named.  `--target-data-dir` names them all (`runtime/process_list.py`), by the names they keep when they
+are started again.  Without either, and with the target on this machine, the processes that listen on its
+ports and those that started them are looked up.  What cannot be looked at is said once, and is no
 reason to end a run.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.record import ServerProbe
+from runtime.process_list import NotRunning, is_running, read_processes
 from runtime.streams import recv_some, send_all
 from runtime.transport import Network
 
@@ -151,6 +154,26 @@ def parse_figures(text: str, name: str) -> dict[str, tuple[float, int]]:
     return {who: (cpu.get(who, 0.0), memory.get(who, 0)) for who in {**cpu, **memory}}
 
 
+class ListedProcesses:
+    """Those that a `parvis up` of this machine lists in its data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.name = str(data_dir)
+        self._data_dir = data_dir
+
+    async def look(self) -> dict[str, tuple[float, int]]:
+        await trio.lowlevel.checkpoint()
+        try:
+            listed = read_processes(self._data_dir)
+        except NotRunning as error:
+            raise ValueError(str(error)) from error
+        found: dict[str, tuple[float, int]] = {}
+        for each in filter(is_running, listed):
+            with suppress(psutil.Error):
+                found[each.name] = _used(psutil.Process(each.pid))
+        return found
+
+
 class LocalProcesses:
     """The processes of this machine that serve the target's ports, and those that were started together with them."""
 
@@ -167,8 +190,7 @@ class LocalProcesses:
         found: dict[str, tuple[float, int]] = {}
         for name, process in self._known.items():
             with suppress(psutil.Error):
-                times = process.cpu_times()
-                found[name] = (times.user + times.system, process.memory_info().rss)
+                found[name] = _used(process)
         if not found:
             raise ValueError("the target's processes are not ours to look at; name its metrics with --observe")
         return found
@@ -187,6 +209,12 @@ class LocalProcesses:
                 for each in (top, *top.children(recursive=True)):
                     found[each.pid] = each
         return sorted(found.values(), key=lambda process: process.pid)[:PROCESSES_MAX]
+
+
+def _used(process: psutil.Process) -> tuple[float, int]:
+    """CPU seconds and resident bytes."""
+    times = process.cpu_times()
+    return times.user + times.system, process.memory_info().rss
 
 
 def listeners(ports: frozenset[int]) -> Iterator[psutil.Process]:

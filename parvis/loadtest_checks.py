@@ -1,13 +1,14 @@
 """What is asked of the world before a load test begins, so that whatever would spoil it is known in a second."""
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
 from loadtest.dialing import find_targets, missing_source_ip, shortage
 from loadtest.orders import Orders
-from loadtest.probes import LocalProcesses, Scrape, Source
+from loadtest.probes import ListedProcesses, LocalProcesses, Scrape, Source
 from loadtest.reach import why_unreachable
 from loadtest.server_faults import why_impossible
 from loadtest.verdict import Exit
@@ -65,6 +66,8 @@ def sources_of(flags: LoadtestFlags, orders: Orders) -> list[Source]:
     """Where the server's CPU and memory are looked up.  Raises `NoRun` for an address that is none."""
     if flags.observe:
         return [said(_scrape_of(url)) for url in flags.observe]
+    if flags.target_data_dir is not None:
+        return [ListedProcesses(Path(flags.target_data_dir))]
     parts = [urlsplit(host) for host in orders.hosts]
     ports = [each.port or (443 if each.scheme == "wss" else 80) for each in parts if is_loopback(each.hostname or "")]
     return [LocalProcesses(ports)] if ports else []

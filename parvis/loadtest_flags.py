@@ -71,7 +71,7 @@ class LoadtestFlags:
     faults: Annotated[tuple[str, ...], Parameter(name="--fault", group=_TARGET, **_SEVERAL)] = ()
     """Something to do to the server or to clients in mid-run, as in "30s kill shard" or "60s slow-readers 100 10s"."""
     target_data_dir: Annotated[str | None, Parameter(name=["--target-data-dir", "--data-dir"], group=_TARGET)] = None
-    """The data directory of the parvis up under test, for faults of its processes."""
+    """The data directory of the parvis up under test: for faults of its processes, and for their CPU and memory by name."""
 
     # --- Judging
     fail_if: Annotated[tuple[str, ...], Parameter(group=_JUDGE, **_SEVERAL)] = ()

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 import trio
 
 from loadtest import probes
-from loadtest.probes import LocalProcesses, Probes, Scrape, listeners, parse_figures
+from loadtest.probes import ListedProcesses, LocalProcesses, Probes, Scrape, listeners, parse_figures
 from loadtest.record import ServerProbe
+from runtime.process_list import ListedAs, ListedProcess, listed
 from runtime.sockets import SocketNetwork
 
 OURS = """\
@@ -144,6 +146,20 @@ async def test_the_process_that_listens_on_a_port_of_this_machine_is_found() -> 
     assert len(ours) == 1
     assert ours[0][0] > 0
     assert ours[0][1] > 1_000_000
+
+
+async def test_processes_that_a_data_directory_lists_are_called_by_their_names(tmp_path: Path) -> None:
+    source = ListedProcesses(tmp_path)
+    with pytest.raises(ValueError, match="no parvis up runs with the data directory"):
+        await source.look()
+    with listed(tmp_path) as processes:
+        ListedAs(processes, "gateway", "gateway-1").began(os.getpid(), "py")
+        ended = ListedProcess("shard", "shard-1", os.getpid(), 1, "py")
+        processes.put(ended)
+        [(name, (cpu_s, rss_bytes))] = (await source.look()).items()
+    assert name == "gateway-1"
+    assert cpu_s > 0
+    assert rss_bytes > 1 << 20
 
 
 async def test_nobody_on_the_port_is_no_source() -> None:

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import trio
 
-from loadtest.probes import LocalProcesses, Scrape
+from loadtest.probes import ListedProcesses, LocalProcesses, Scrape
 from loadtest.verdict import Exit
 from parvis.loadtest_checks import check_hosts, check_world, open_door, sources_of
 from parvis.loadtest_flags import LoadtestFlags
@@ -87,6 +87,8 @@ def test_figures_are_looked_for_where_they_are_said_to_be(flags: LoadtestFlags) 
     assert isinstance(scrape, Scrape)
     [local] = sources_of(flags, orders)
     assert isinstance(local, LocalProcesses)
+    [listed] = sources_of(replace(flags, target_data_dir="data"), orders)
+    assert isinstance(listed, ListedProcesses)
     away = read_flags(replace(flags, hosts=("wss://chat.example",)), []).orders
     assert sources_of(flags, away) == []
     with pytest.raises(NoRun, match="is no address of figures"):
