@@ -15,21 +15,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 from loadtest.html_report import PAGE_BYTES_MAX, report_of, write_report
 from loadtest.record import FoundRecord, Mark, RunRecord, Verdict
 from tests.support.browser import Window, window
+from tests.support.charts import painted
 from tests.support.run_record import ROWS, found, moments, record, row
 
 EVIL = "</script><script>document.title = 'taken'</script><!--"
-# How many pixels of each chart that is shown have colour.
-_PAINTED = """
-return [...document.querySelectorAll("figure.chart:not([hidden])")].map((figure) => {
-  const canvas = figure.querySelector("canvas");
-  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
-  copy.drawImage(canvas, 0, 0);
-  const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
-  let painted = 0;
-  for (let i = 3; i < data.length; i += 4) painted += data[i] > 0;
-  return [figure.id, painted];
-})
-"""
 
 
 def test_a_long_run_of_many_workers_fits(tmp_path: Path) -> None:
@@ -148,12 +137,7 @@ def show(browser: Window, path: Path, ran: RunRecord, width: int = 1200, scheme:
     media = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
     browser.driver.get(path.as_uri())
-    WebDriverWait(browser.driver, 40, poll_frequency=0.05).until(lambda _: browser.driver.execute_script(_PAINTED))
-
-
-def painted(browser: Window) -> dict[str, int]:
-    """Uncached: uPlot paints in a microtask after each change of size."""
-    return dict(browser.driver.execute_script(_PAINTED))
+    WebDriverWait(browser.driver, 40, poll_frequency=0.05).until(lambda _: painted(browser))
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")])
