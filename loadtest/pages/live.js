@@ -6,7 +6,7 @@ const token = document.querySelector("meta[name=token]").content;
 const words = await (await fetch("/words.json")).json();
 const canDraw = typeof uPlot !== "undefined";
 const TABLES = {statistics, failures, findings, exceptions, workers};
-let charts, standing, tables, values = {}, edited = false;
+let charts, standing, tables, values = {}, peak = 0, edited = false;
 
 // --- figures ---------------------------------------------------------------------------------------------
 
@@ -16,25 +16,45 @@ function figure(name, text, unit = "") {
 
 function showFigures() {
   if (values["users.living"] === undefined) return; // Before the first second there is nothing to tell.
-  const living = values["users.living"] ?? 0;
-  const [p99, unit] = milliseconds(values["latency.deliver.p99"]);
-  const [p50, max] = ["p50", "max"].map((part) => milliseconds(values[`latency.deliver.${part}`]).join(" "));
-  figure("users", digits(living));
-  figure("deliveries", digits(Math.round(values["per_s.deliveries"] ?? 0)));
-  figure("p99", p99, unit);
+  const isOver = standing?.phase === "ended" && tables;
+  (isOver ? showWhole : showSecond)();
   figure("violations", digits(values.violations ?? 0));
-  at("more-users").textContent = `of ${digits(values["users.wanted"] ?? 0)} wanted, ${digits(values["users.connected"] ?? 0)} connected`;
-  at("more-deliveries").textContent = `${digits(values["per_s.publishes"] ?? 0)} published a second`;
-  at("more-p99").textContent = p99 === "–" ? "nothing was delivered in this second" : `median ${p50}, worst ${max}`;
   at("more-violations").textContent = tables ? `of ${digits(tables.counts.audited ?? 0)} that were checked` : "";
   at("violations").classList.toggle("found", values.violations > 0);
   at("violations").classList.toggle("clean", values.violations === 0);
-  document.title = `${digits(living)} users, p99 ${p99} ${unit}: ${standing?.scenario ?? "load test"}`;
+  at("figures").setAttribute("aria-label", isOver ? "The whole run" : "Now");
+}
+
+function showSecond() {
+  const [p99, unit] = milliseconds(values["latency.deliver.p99"]);
+  const [p50, max] = ["p50", "max"].map((part) => milliseconds(values[`latency.deliver.${part}`]).join(" "));
+  figure("users", digits(values["users.living"]));
+  figure("deliveries", digits(Math.round(values["per_s.deliveries"] ?? 0)));
+  figure("p99", p99, unit);
+  at("more-users").textContent = `of ${digits(values["users.wanted"] ?? 0)} wanted, ${digits(values["users.connected"] ?? 0)} connected`;
+  at("more-deliveries").textContent = `${digits(values["per_s.publishes"] ?? 0)} published a second`;
+  at("more-p99").textContent = p99 === "–" ? "nothing was delivered in this second" : `median ${p50}, worst ${max}`;
+  document.title = `${digits(values["users.living"])} users, p99 ${p99} ${unit}: ${standing?.scenario ?? "load test"}`;
+}
+
+// When it is over the last second tells nothing: the whole run does.
+function showWhole() {
+  const {counts, rows, seconds, verdict} = tables;
+  const took = rows.find((row) => row.name === "deliver");
+  const [p99, unit] = milliseconds(took?.percentiles_ms["99"]);
+  figure("users", digits(peak));
+  figure("deliveries", digits(Math.round((counts.deliveries ?? 0) / Math.max(seconds, 1))));
+  figure("p99", p99, unit);
+  at("more-users").textContent = "at most, in the whole run";
+  at("more-deliveries").textContent = `on average, ${digits(counts.deliveries ?? 0)} in the whole run`;
+  at("more-p99").textContent = took ? `median ${milliseconds(took.percentiles_ms["50"]).join(" ")}, worst ${milliseconds(took.max_ms).join(" ")}, in the whole run` : "nothing was delivered";
+  document.title = `${verdict.word}: ${standing.scenario}`;
 }
 
 // --- charts ------------------------------------------------------------------------------------------------
 
 function showPast(timeline) {
+  peak = Math.max(0, ...(timeline.columns["users.living"] ?? []));
   values = Object.fromEntries(Object.entries(timeline.columns).map(([name, column]) => [name, column.at(-1) ?? undefined]));
   if (charts) charts.replace(timeline);
   else if (canDraw) charts = ParvisCharts(at("frames"), words.charts, timeline);
@@ -44,6 +64,7 @@ function showPast(timeline) {
 
 function showMoment(moment) {
   values = moment.values;
+  peak = Math.max(peak, values["users.living"]);
   charts?.append(moment);
   showInvitation();
   showFigures();
@@ -73,7 +94,7 @@ function showStanding(now) {
   at("sentence").textContent = now.sentence;
   at("clock").textContent = clock(now.seconds) + (now.seconds_planned ? ` of ${clock(now.seconds_planned)}` : "");
   at("shape").hidden = !now.shape;
-  at("shape").textContent = now.shape ? `${now.shape} decides how many users there are and how fast they come.` : "";
+  at("shape").textContent = now.shape ? `The shape ${now.shape} decides how many users there are and how fast they come.` : "";
   const isOver = now.phase === "stopping" || now.phase === "ended";
   const canStart = now.phase === "ready";
   const canEdit = (now.phase === "spawning" || now.phase === "running") && !now.shape;
@@ -84,6 +105,7 @@ function showStanding(now) {
   // What somebody is about to send is theirs until it is sent.
   if (!edited) [at("users").value, at("spawn").value] = [now.users, now.spawn_per_s];
   showInvitation();
+  showFigures();
   showVerdict();
 }
 
@@ -111,6 +133,7 @@ function showTables(now) {
     badge.classList.toggle("bad", Boolean(isBad));
   }
   showTable();
+  showFigures();
   showVerdict();
 }
 

@@ -101,6 +101,9 @@ async def test_a_run_is_started_watched_edited_and_stopped(nursery: trio.Nursery
         browser.driver.find_element(By.ID, "stop").click()
         see(browser, "#phase", lambda said: said == "ended", "the end")
         see(browser, "#verdict", lambda said: said.startswith("MISS") and "so far" not in said, "the verdict")
+        see(browser, "#more-users", lambda said: said == "at most, in the whole run", "the whole run")
+        assert text(browser, "#figure-users") == "1,500"
+        assert browser.driver.title == "MISS: election_night"
         assert not browser.driver.find_element(By.ID, "apply").is_enabled()
         assert browser.faults() == []
 
@@ -157,7 +160,7 @@ async def test_a_shape_leaves_people_only_the_stop(nursery: trio.Nursery, browse
 
     def look() -> None:
         browser.driver.get(url)
-        see(browser, "#shape", lambda said: said.startswith("ElectionNight decides"), "who decides")
+        see(browser, "#shape", lambda said: said.startswith("The shape ElectionNight decides"), "who decides")
         enabled = {name: browser.driver.find_element(By.ID, name).is_enabled() for name in ("users", "spawn", "apply", "stop")}
         assert enabled == {"users": False, "spawn": False, "apply": False, "stop": True}
 
