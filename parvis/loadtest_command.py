@@ -62,6 +62,10 @@ def compare(
 ) -> int:
     """Say what became better or worse between two runs, by more than runs differ anyway.
 
+    A percentile is worse if it rose by more than the tolerance and the floor, if both runs have thirty samples beyond it, and if
+    chance cannot explain it. All deliveries of one message count as one sample, for they are slow together: a p99 needs 3,000
+    messages. What must not happen is judged without tolerance. What else the machine did is not known here.
+
     Parameters
     ----------
     before
