@@ -21,10 +21,10 @@ from bench.sheet import Sheet
 from tests.support.fleet import Fleet, NodeFailed, free_ports
 
 # An event goes to all at once, and the next one when all have long read it: nothing is joined.
-_READERS: Final = 1000
+_READERS: Final = 3000
 _EVENTS_PER_S: Final = 20.0
 # Locust takes five times as long, and would be late.
-_LOCUST_EVENTS_PER_S: Final = 8.0
+_LOCUST_EVENTS_PER_S: Final = 4.0
 _SETTLE_S: Final = 1.0
 _ANSWER_S: Final = 30.0
 _GATHER_S: Final = 600.0
