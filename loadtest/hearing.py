@@ -36,12 +36,15 @@ from wire.client_messages import (
 )
 from wire.codes import CloseCode, ResumeReason
 from wire.errors import PeerError
-from wire.frames import OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, header_length
+from wire.frames import OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, frame, header_length
 
 # A hole may be filled late, which is a disorder; after so long it is a loss.
 HOLE_GRACE_S: Final = 2.0
 # What one receive takes at most.  Bytes that fill it are never known: more may follow, and the usual path does not look.
 RECEIVE_BYTES: Final = 64 * 1024
+# Of a room, and not of a reader: the tag is each message's first field.
+_SIGNALS: Final = tuple(b"\xa1t" + bytes((0xA0 | len(tag),)) + tag for tag in (b"count", b"stale", b"hide"))
+_SIGNALS_MAX: Final = 1000
 ABNORMAL: Final = 1006
 """RFC 6455's code for a connection that ended without a goodbye; never sent."""
 
@@ -55,6 +58,8 @@ class Ear:
         """Lines with holes that are not yet told."""
         self._receptions = receptions
         self._known = receptions.known
+        self._signals: set[bytes] = set()
+        """Frames of head counts and the like, the same for everybody: they are obeyed once."""
         self._tally = tally
         self._mask = mask
 
@@ -67,12 +72,17 @@ class Ear:
             self._take(line, sight, at_ns)
             self._focus(line)
             return b""
+        if data in self._signals and was_between and not frames.is_over:
+            self._tally.counts["bytes_received"] += len(data)
+            return b""
         reply, sights, others = b"", [], 0
         for opcode, payload in frames.take(data):
             sight = self._known.get(payload) if opcode == OPCODE_BINARY else None
             if sight is None:
                 said = self._read(line, opcode, payload, at_ns)
                 if isinstance(said, bytes):
+                    if opcode == OPCODE_BINARY and payload.startswith(_SIGNALS, 1):
+                        self._learn_signal(frame(OPCODE_BINARY, payload))
                     reply += said
                     others += 1
                     continue
@@ -88,6 +98,11 @@ class Ear:
                 self._receptions.learn_run(data, sights)
         self._focus(line)
         return reply
+
+    def _learn_signal(self, data: bytes) -> None:
+        if len(self._signals) >= _SIGNALS_MAX:
+            self._signals.clear()
+        self._signals.add(data)
 
     def _focus(self, line: Line) -> None:
         last = line.last

@@ -59,8 +59,8 @@ async def test_slow_readers_read_nothing_and_then_all_of_it_untimed() -> None:
         assert stage.pool.fault("slow-readers", 1, 0.2) == 1
         for _ in range(5):
             stage.say()
-        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 10)
-        assert stage.samples("deliver (small)") == 10
+        # On a busy machine it may read again by now: that is late, and not timed.
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) >= 10 and stage.samples("deliver (small)") == 10)
         assert stage.pool.behind({ROOM: ("e1", 5)}) == 0, "a slow reader is expected to be behind"
         await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 15)
         stage.say()

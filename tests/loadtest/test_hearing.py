@@ -238,6 +238,21 @@ def test_signals_change_nothing_but_the_rooms_size(listener: Listener) -> None:
     assert listener.looked() == ({}, [])
 
 
+def test_a_signal_that_is_known_is_read_over_and_its_bytes_are_counted(listener: Listener) -> None:
+    signals = [Count(ROOM, 3000), Stale(ROOM, True), Hide(ROOM, 1)]
+    sizes = sum(len(frame(OPCODE_BINARY, encode(signal, Form.MSGPACK))) for signal in signals)
+    for _ in range(3):
+        for signal in signals:
+            assert listener.hear(signal) == b""
+    assert listener.tally.counts["bytes_received"] == 3 * sizes
+    for number in range(3000):
+        listener.hear(Count(ROOM, number))
+    assert listener.receptions.room(ROOM).present == 2999
+    # A ping is asked of each reader.
+    assert listener.hear(Ping()) != b""
+    assert listener.hear(Ping()) != b""
+
+
 def test_a_goaway_and_refusals_are_left_to_the_lifeline(listener: Listener) -> None:
     refused = Refused(2, "unavailable", "Later.", True, 100, ROOM)
     listener.hear(Goaway(5000, 100), refused)

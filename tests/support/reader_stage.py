@@ -46,7 +46,7 @@ class Stage:
         return sum(row.count for row in self.rows.get(name, ()))
 
     async def until(self, condition: Callable[["Stage"], bool]) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not condition(self.look()):
                 await trio.sleep(0.002)
 
