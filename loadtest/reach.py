@@ -12,6 +12,7 @@ import trio
 
 from client.client import connect
 from client.updates import Connected, Reconnecting, Stopped
+from loadtest.failures import errno_of, refusal_code
 
 HELLO_DEADLINE_S: Final = 5.0
 
@@ -37,7 +38,9 @@ async def _say_hello(host: str, rng: Random, deadline_s: float, why: dict[str, s
                     case Connected():
                         return
                     case Reconnecting(reason=reason, code=code) | Stopped(reason=reason, code=code):
-                        why[host] = f"{reason or 'the connection was closed'}, code {code}" if code != ABNORMAL else reason
+                        # The system's own words, without whom they are about: that is in the sentence already.
+                        said = refusal_code(reason) if errno_of(reason) else reason
+                        why[host] = f"{said or 'the connection was closed'}, code {code}" if code != ABNORMAL else said
                         return
                     case _:
                         continue

@@ -45,3 +45,8 @@ async def test_a_server_that_refuses_everybody_is_told_with_its_code(nursery: tr
     gateway.on[Hello] = refuse
     sentence = await why_unreachable([await gateway.listen()], Random(1))
     assert "(not you, code 3507)" in str(sentence)
+
+
+async def test_nobody_there_is_said_in_two_words() -> None:
+    sentence = await why_unreachable(["ws://127.0.0.1:1"], Random(1))
+    assert sentence == "ws://127.0.0.1:1 does not welcome us (connection refused): check --host, and that a gateway runs there"
