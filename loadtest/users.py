@@ -98,7 +98,7 @@ class User(Person):
         self.has_started = False
         self._stopping = trio.Event()
         self._idle = trio.CancelScope()
-        """Of the wait for a slot."""
+        """Of a wait that may be given up when the user shall stop."""
         self._root = RootTaskSet(self)
 
     @property
@@ -140,6 +140,15 @@ class User(Person):
     async def wait(self) -> None:
         """Wait as between two tasks.  A user that shall stop stops here at once."""
         await self.pause(self, None)
+
+    async def wait_for(self, event: trio.Event) -> None:
+        """Wait until it is set, by `on_message` for instance.  A user that shall stop stops here at once."""
+        if self.is_stopping:
+            raise StopUser
+        with trio.CancelScope() as self._idle:
+            await event.wait()
+        if self.is_stopping:
+            raise StopUser
 
     # --- for the run and for task sets --------------------------------------------------------------
 

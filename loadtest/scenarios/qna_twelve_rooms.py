@@ -62,7 +62,7 @@ class Asker(User):
         self.answered = trio.Event()
         await self.publish(self.room, f"? {self.random.choice(QUESTIONS)}")
         with self.measure("question to answer"), trio.fail_after(10):
-            await self.answered.wait()
+            await self.wait_for(self.answered)
 
 
 class TwelveRooms(Steady):

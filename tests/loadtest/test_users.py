@@ -166,3 +166,28 @@ async def test_waiting_within_a_task_is_a_moment_to_stop(autojump_clock: MockClo
         await trio.sleep(5)
         alone.user.stop()
     assert [what for what, _ in alone.user.done if what != "talks"] == ["starts", "stops"]
+
+
+async def test_a_user_that_waits_for_something_stops_at_once_and_it_is_no_failure(autojump_clock: MockClock) -> None:
+    heard: list[Any] = []
+
+    class Asker(Noter):
+        @task
+        async def ask(self) -> None:
+            self.note("asks")
+            self.answered = trio.Event()
+            with self.measure("answer"), trio.fail_after(100):
+                await self.wait_for(self.answered)
+            self.note("is answered")
+
+    alone = Alone(Asker)
+    alone.environment.events.request.add_listener(lambda **values: heard.append(values["exception"]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alone.run)
+        await trio.sleep(3)
+        alone.user.answered.set()
+        await trio.sleep(14)
+        alone.user.stop()
+    assert alone.user.done == [("starts", 0), ("asks", 0), ("is answered", 3), ("asks", 13), ("stops", 17)]
+    assert heard == [None]
+    assert alone.errors == []
