@@ -31,7 +31,7 @@ _GATHER_S: Final = 600.0
 _CONNECTS_PER_S: Final = 2000.0
 _CITY_CONNECTS_PER_S: Final = 1500.0
 # As many as the reading processes open at once, so that a machine which is short of CPU is slow and does not refuse.
-_PENDING: Final = 8000
+_PENDING: Final = 2000
 _PROCESS_CLIENTS: Final = 15_000
 _CITY_CLIENTS: Final = 100_000
 _CITY_PROCESSES: Final = 7
