@@ -36,7 +36,7 @@ from gateway.handshake import RequestHead
 from gateway.inbound import InboundFrames
 from gateway.upgrade import UpgradeRules, upgrade
 from gateway.websocket import WebSocketReader
-from loadtest.greeting import masked_frame
+from loadtest.connections.greeting import masked_frame
 from runtime.metrics import GatewayCounters
 from runtime.sockets import SocketNetwork
 from runtime.transport import Transport

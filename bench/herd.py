@@ -26,7 +26,7 @@ from msgspec import Struct
 from bench.latency import LatencyHistogram
 from bench.stream import EventCounter, StreamError
 from client.reconnect import Reconnect
-from loadtest.greeting import Greeting, joins_of, message_frame
+from loadtest.connections.greeting import Greeting, joins_of, message_frame
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Joined, Ping, Pong, Position
 from wire.frames import OPCODE_CLOSE, OPCODE_PING

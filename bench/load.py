@@ -35,7 +35,7 @@ from bench.orders import (
 )
 from bench.schedule import Deliveries, Schedule
 from bench.stream import EventCounter, StreamError
-from loadtest.greeting import Greeting, joins_of, message_frame
+from loadtest.connections.greeting import Greeting, joins_of, message_frame
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Joined, Ping, Pong, Skipped
 from wire.errors import PeerError

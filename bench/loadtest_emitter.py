@@ -19,7 +19,7 @@ import time
 import msgspec
 
 from bench.loadtest_words import Emit, Emitted
-from loadtest.stamp import message_id, stamp_text
+from loadtest.audits.stamp import message_id, stamp_text
 from wire.client_codec import Form, encode
 from wire.client_messages import PROTOCOL_VERSION, Event, Joined, Welcome
 from wire.frames import OPCODE_BINARY, frame

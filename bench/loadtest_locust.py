@@ -28,7 +28,7 @@ from locust import User, constant, task  # noqa: E402
 from locust.env import Environment  # noqa: E402
 
 from bench.loadtest_words import Crowd, Gathered, Mark  # noqa: E402
-from loadtest.stamp import intended_us_at  # noqa: E402
+from loadtest.audits.stamp import intended_us_at  # noqa: E402
 from wire.client_codec import Form, encode  # noqa: E402
 from wire.client_messages import PROTOCOL_VERSION, Hello, JoinRequest  # noqa: E402
 

@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from bench.loadtest_emitter import RUN
 from bench.loadtest_words import Crowd, Gathered, Mark
-from loadtest.dialing import Dialer, find_targets, shortage
-from loadtest.latency import Latencies
-from loadtest.messages import VIOLATIONS, Row
-from loadtest.pool import ReaderPool
-from loadtest.tally import Tally
+from loadtest.connections.dialing import Dialer, find_targets, shortage
+from loadtest.figures.latency import Latencies
+from loadtest.figures.messages import VIOLATIONS, Row
+from loadtest.figures.tally import Tally
+from loadtest.readers.pool import ReaderPool
 
 BEAT_S = 1.0
 GATHER_DEADLINE_S = 600.0

@@ -10,9 +10,9 @@ import time
 
 from bench.child import LoadFailed
 from bench.loadtest_emitter import HOST, RUN, WORDS
-from loadtest.frames import FrameReader
-from loadtest.greeting import Greeting, joins_of, message_frame
-from loadtest.stamp import message_id, stamp_text
+from loadtest.audits.stamp import message_id, stamp_text
+from loadtest.connections.greeting import Greeting, joins_of, message_frame
+from loadtest.readers.frames import FrameReader
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Ack, Ping, Pong, Publish
 from wire.frames import OPCODE_BINARY

@@ -18,7 +18,7 @@ from bench.latency import LatencyHistogram
 from bench.orders import Close, Connected, Done, Failed, OpenSpeakers, Report, Speak, Spoken, decode_order, encode_line
 from bench.schedule import Schedule
 from bench.stream import StreamError, is_event, split_frames
-from loadtest.greeting import Greeting, joins_of, message_frame
+from loadtest.connections.greeting import Greeting, joins_of, message_frame
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import Ack, Event, Ping, Pong, Publish, Refused, Unknown, Welcome
 from wire.errors import PeerError

@@ -3,11 +3,10 @@
 What a scenario imports is here; names that locust has mean what they mean there.
 """
 
-from loadtest.arrivals import per_minute, per_second
-from loadtest.hooks import events
-from loadtest.scenario import Option
-from loadtest.shapes import Load, LoadTestShape, Steady
-from loadtest.tasks import (
+from loadtest.people.hooks import events
+from loadtest.people.scenario import Option
+from loadtest.people.shapes import Load, LoadTestShape, Steady
+from loadtest.people.tasks import (
     RescheduleTask,
     RescheduleTaskImmediately,
     SequentialTaskSet,
@@ -16,8 +15,9 @@ from loadtest.tasks import (
     tag,
     task,
 )
-from loadtest.users import Reader, User
-from loadtest.waits import between, constant, constant_pacing, constant_throughput, poisson
+from loadtest.people.users import Reader, User
+from loadtest.people.waits import between, constant, constant_pacing, constant_throughput, poisson
+from loadtest.workers.arrivals import per_minute, per_second
 
 __all__ = [
     "Load", "LoadTestShape", "Option", "Reader", "RescheduleTask", "RescheduleTaskImmediately", "SequentialTaskSet", "Steady",

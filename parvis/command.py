@@ -63,7 +63,7 @@ WORDS: Final = {
         "and may have been read.",
     ),
     "loadtest": (
-        "parvis.loadtest_command:loadtest",
+        "parvis.loadtest.command:loadtest",
         "Load a server with people who read and speak, and judge what reached them.",
     ),
     "version": ("parvis.version:version", "Say which parvis this is."),

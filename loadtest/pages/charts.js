@@ -4,7 +4,7 @@
 //   charts.append({at: 12, values: {"users.living": 40}, marks: []})   one more point of each column
 //   charts.replace(timeline)                                     all of it anew
 //
-// The data are those of loadtest/timeline.py: a timeline {at, every_s, columns, marks}, descriptions {id, title,
+// The data are those of loadtest/reports/timeline.py: a timeline {at, every_s, columns, marks}, descriptions {id, title,
 // unit, lines, log, about}.  A description without any column has no frame until one appears.  In what is
 // appended, a rate (`per_s.`) that is absent was 0, any other column was not measured.  Marks {at_s, seconds, kind,
 // text} are what was done on purpose.  Where `at` is no time but shares of all samples (`over: "share"`), it

@@ -1,4 +1,4 @@
-// The tables of the live page, out of the `tables` event (loadtest/board.py).  Text reaches the screen as text, never as markup.
+// The tables of the live page, out of the `tables` event (loadtest/web/board.py).  Text reaches the screen as text, never as markup.
 
 const grouped = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 

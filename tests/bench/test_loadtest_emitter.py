@@ -10,7 +10,7 @@ from bench.loadtest_cases import Emitting
 from bench.loadtest_emitter import RUN
 from bench.loadtest_speaker import Speaker
 from bench.loadtest_words import Emit, Gathered
-from loadtest.stamp import read_stamp
+from loadtest.audits.stamp import read_stamp
 from tests.support.honest_gateway import HonestGateway
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fault_plan import parse_fault
-from loadtest.scenario import load_scenario, shipped
-from loadtest.thresholds import parse_threshold
-from loadtest.verdict import Exit
+from loadtest.master.fault_plan import parse_fault
+from loadtest.people.scenario import load_scenario, shipped
+from loadtest.verdicts.thresholds import parse_threshold
+from loadtest.verdicts.verdict import Exit
 from tests.support.parvis_program import parvis_up, run_parvis
 from tests.support.tree import ROOT
 
@@ -95,7 +95,7 @@ def test_every_sentence_of_the_page_is_the_programs(row: list[str]) -> None:
 @cache
 def source() -> str:
     """All texts of the load test, as they are said: parts joined, values as …."""
-    files = [*(ROOT / "loadtest").glob("*.py"), *(ROOT / "parvis").glob("loadtest*.py")]
+    files = [*(ROOT / "loadtest").rglob("*.py"), *(ROOT / "parvis" / "loadtest").rglob("*.py")]
     text = "\n".join(file.read_text() for file in files)
     joined = re.sub(r"([\"'])\s*\n\s*f?\1", "", text)
     return re.sub(r"\{[^{}]*\}", "…", joined)

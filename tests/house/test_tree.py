@@ -19,7 +19,7 @@ _WITHOUT_MIRROR: Final = {
     "client/effects.py": "types only",
     "client/updates.py": "types only",
     "gateway/feed_port.py": "a Protocol only",
-    "loadtest/steering.py": "types and a Protocol only",
+    "loadtest/master/steering.py": "types and a Protocol only",
     "loadtest/scenarios/blog_windows.py": "a scenario; tests/loadtest/test_shipped.py runs all of them",
     "loadtest/scenarios/debate_opens.py": "a scenario; tests/loadtest/test_shipped.py runs all of them",
     "loadtest/scenarios/election_night.py": "a scenario; tests/loadtest/test_shipped.py runs all of them",

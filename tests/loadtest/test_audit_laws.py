@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.effects import ConnectionId
-from loadtest.audit import Audit
-from loadtest.sightings import Sightings
-from loadtest.stamp import message_id, stamp_text
-from loadtest.tally import Tally
+from loadtest.audits.audit import Audit
+from loadtest.audits.sightings import Sightings
+from loadtest.audits.stamp import message_id, stamp_text
+from loadtest.figures.tally import Tally
 from wire.client_messages import AnyServerMessage, Event, Hello, Joined, JoinRequest, Position, Skipped, Welcome
 
 ROOM = "town/square"

@@ -10,10 +10,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from loadtest.downloads import Download
-from loadtest.record import ExceptionRecord
-from loadtest.steering import NotNow
-from loadtest.web import access_for, serve_web
+from loadtest.figures.record import ExceptionRecord
+from loadtest.master.steering import NotNow
+from loadtest.web.downloads import Download
+from loadtest.web.web import access_for, serve_web
 from runtime.http_server import listen
 from tests.support.browser import DEADLINE_S, Window, window
 from tests.support.charts import painted

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import trio
 
-import loadtest.locust_session
-from loadtest.locustfile import locustfile
-from loadtest.scenario import load_scenario
+import loadtest.locust.session
+from loadtest.locust.locustfile import locustfile
+from loadtest.people.scenario import load_scenario
 from tests.support.locust_rig import DEADLINE_S, free_port, locust_master, worker_behind
 
 SCENARIO = """
@@ -109,7 +109,7 @@ async def test_a_run_is_started_edited_and_stopped_from_the_page_and_again(tmp_p
 async def test_a_master_that_was_started_anew_gets_its_workers_back(
     tmp_path: Path, classes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loadtest.locust_session, "SILENT_S", 2.0)
+    monkeypatch.setattr(loadtest.locust.session, "SILENT_S", 2.0)
     port, web_port = free_port(), free_port()
     async with trio.open_nursery() as nursery:
         behind = worker_behind(port, "here_1")

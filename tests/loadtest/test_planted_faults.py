@@ -18,14 +18,14 @@ import trio
 
 from client.client import connect
 from client.connection import dial
-from loadtest.auditor import Auditor
-from loadtest.dialing import Dialer, find_targets
-from loadtest.ledger import Ledger
-from loadtest.places import Places
-from loadtest.pool import ReaderPool
-from loadtest.sightings import Sightings
-from loadtest.stamp import message_id, stamp_text
-from loadtest.tally import Tally
+from loadtest.audits.auditor import Auditor
+from loadtest.audits.ledger import Ledger
+from loadtest.audits.places import Places
+from loadtest.audits.sightings import Sightings
+from loadtest.audits.stamp import message_id, stamp_text
+from loadtest.connections.dialing import Dialer, find_targets
+from loadtest.figures.tally import Tally
+from loadtest.readers.pool import ReaderPool
 from tests.support.faulty_edge import FaultyEdge, SwapOnce, Tamper, alter, double, drop, honest, misplace
 from tests.support.tree import ROOT
 from wire.client_messages import Ack

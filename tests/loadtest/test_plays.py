@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from loadtest.messages import VIOLATIONS, Beat, Hit
+from loadtest.figures.messages import VIOLATIONS, Beat, Hit
 from tests.support.cluster import Cluster, cluster
 from tests.support.loadtest_worker_play import WorkerPlay, worker_play
 

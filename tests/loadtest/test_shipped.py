@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from loadtest.dispatch import Dispatch
-from loadtest.messages import VIOLATIONS
-from loadtest.scenario import load_scenario, shipped
-from loadtest.shapes import Load, LoadTestShape
+from loadtest.figures.messages import VIOLATIONS
+from loadtest.people.scenario import load_scenario, shipped
+from loadtest.people.shapes import Load, LoadTestShape
+from loadtest.workers.dispatch import Dispatch
 from tests.support.loadtest_worker_play import worker_play
 from tests.support.parvis_program import parvis_up
 from wire.text import clean_text

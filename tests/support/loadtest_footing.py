@@ -7,10 +7,10 @@ from typing import Any
 import trio
 
 from client.updates import PublishOutcome
-from loadtest.environment import Environment
-from loadtest.hooks import Events
-from loadtest.tasks import Chosen
-from loadtest.users import User
+from loadtest.people.environment import Environment
+from loadtest.people.hooks import Events
+from loadtest.people.tasks import Chosen
+from loadtest.people.users import User
 from wire.client_messages import Ack
 
 

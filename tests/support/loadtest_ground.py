@@ -7,14 +7,14 @@ from random import Random
 import trio
 
 from client.connection import Dial
-from loadtest.crowds import Ground
-from loadtest.environment import Environment
-from loadtest.hooks import Events
-from loadtest.sightings import Sightings
-from loadtest.speech import Speech, count_requests
-from loadtest.tally import Tally
-from loadtest.tasks import Chosen
-from loadtest.watch import Heard, Watch
+from loadtest.audits.sightings import Sightings
+from loadtest.connections.watch import Heard, Watch
+from loadtest.figures.tally import Tally
+from loadtest.people.environment import Environment
+from loadtest.people.hooks import Events
+from loadtest.people.tasks import Chosen
+from loadtest.workers.crowds import Ground
+from loadtest.workers.speech import Speech, count_requests
 from tests.support.honest_gateway import HonestGateway
 
 RUN = "run1"

@@ -9,17 +9,17 @@ from random import Random
 
 import trio
 
-from loadtest.admission import Terms
-from loadtest.collector import Closed
-from loadtest.dispatch import Dispatch, Kind
-from loadtest.master import Master, RunFailed
-from loadtest.messages import MESSAGES_VERSION, Beat, Finish, Goal, Health, Hello, Hit, Hush, Prepare, Welcome
-from loadtest.orders import Orders, RunPlan
-from loadtest.record import RunRecord
-from loadtest.shapes import LoadTestShape, Steady
-from loadtest.steering import LogLine
-from loadtest.tally import Tally
-from loadtest.worker import WorkRefused, run_worker
+from loadtest.figures.messages import MESSAGES_VERSION, Beat, Finish, Goal, Health, Hello, Hit, Hush, Prepare, Welcome
+from loadtest.figures.record import RunRecord
+from loadtest.figures.tally import Tally
+from loadtest.master.admission import Terms
+from loadtest.master.collector import Closed
+from loadtest.master.master import Master, RunFailed
+from loadtest.master.orders import Orders, RunPlan
+from loadtest.master.steering import LogLine
+from loadtest.people.shapes import LoadTestShape, Steady
+from loadtest.workers.dispatch import Dispatch, Kind
+from loadtest.workers.worker import WorkRefused, run_worker
 from runtime.sockets import SocketNetwork
 from runtime.transport import Listener
 

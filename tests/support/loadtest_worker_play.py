@@ -9,14 +9,14 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from loadtest.assembly import make_work
-from loadtest.dispatch import Dispatch
-from loadtest.ledger import Ledger
-from loadtest.messages import Beat, Finding, Finish, Hush, Prepare, Welcome
-from loadtest.runner import Runner
-from loadtest.scenario import load_scenario
-from loadtest.shapes import Load
-from loadtest.worker import Work
+from loadtest.audits.ledger import Ledger
+from loadtest.figures.messages import Beat, Finding, Finish, Hush, Prepare, Welcome
+from loadtest.people.scenario import load_scenario
+from loadtest.people.shapes import Load
+from loadtest.workers.assembly import make_work
+from loadtest.workers.dispatch import Dispatch
+from loadtest.workers.runner import Runner
+from loadtest.workers.worker import Work
 
 # Generous: the machine that runs the tests may be busy with others.
 DEADLINE_S = 40.0

@@ -17,16 +17,16 @@ from typing import Any
 
 import trio
 
-from loadtest.admission import Terms
-from loadtest.dispatch import Dispatch, Kind
-from loadtest.locust_link import LocustLink
-from loadtest.locust_session import LocustSession
-from loadtest.locust_worker import Course, LocustWorker, end_with
-from loadtest.master import Master
-from loadtest.messages import MESSAGES_VERSION, Beat, Finding, Hello, Prepare, Welcome
-from loadtest.orders import Orders, RunPlan
-from loadtest.record import RunRecord
-from loadtest.worker import run_worker
+from loadtest.figures.messages import MESSAGES_VERSION, Beat, Finding, Hello, Prepare, Welcome
+from loadtest.figures.record import RunRecord
+from loadtest.locust.link import LocustLink
+from loadtest.locust.session import LocustSession
+from loadtest.locust.worker import Course, LocustWorker, end_with
+from loadtest.master.admission import Terms
+from loadtest.master.master import Master
+from loadtest.master.orders import Orders, RunPlan
+from loadtest.workers.dispatch import Dispatch, Kind
+from loadtest.workers.worker import run_worker
 from runtime.sockets import SocketNetwork
 from tests.support.http import fetch
 from tests.support.loadtest_run import NumberWork, clock_us

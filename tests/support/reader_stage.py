@@ -7,11 +7,11 @@ from time import monotonic_ns
 
 import trio
 
-from loadtest.dialing import Dialer, find_targets
-from loadtest.messages import Finding, Row
-from loadtest.pool import ReaderPool
-from loadtest.stamp import message_id, stamp_text
-from loadtest.tally import Tally
+from loadtest.audits.stamp import message_id, stamp_text
+from loadtest.connections.dialing import Dialer, find_targets
+from loadtest.figures.messages import Finding, Row
+from loadtest.figures.tally import Tally
+from loadtest.readers.pool import ReaderPool
 from tests.support.honest_gateway import HonestGateway
 from wire.client_messages import Event
 

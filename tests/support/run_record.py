@@ -3,9 +3,9 @@
 from math import exp
 from random import Random
 
-from loadtest.latency import Latencies
-from loadtest.messages import Row
-from loadtest.record import (
+from loadtest.figures.latency import Latencies
+from loadtest.figures.messages import Row
+from loadtest.figures.record import (
     RECORD_VERSION,
     FoundRecord,
     Moment,
@@ -17,7 +17,7 @@ from loadtest.record import (
     Verdict,
     WorkerProbe,
 )
-from loadtest.totals import RowSum
+from loadtest.figures.totals import RowSum
 
 GATEWAYS = ("gateway-1", "gateway-2")
 SERVERS = (*GATEWAYS, "shard-1", "shard-2", "valkey")

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from loadtest.latency import PERCENTILES, Latencies
-from loadtest.record import (
+from loadtest.figures.latency import PERCENTILES, Latencies
+from loadtest.figures.record import (
     ExceptionRecord,
     FoundRecord,
     Moment,
@@ -15,7 +15,7 @@ from loadtest.record import (
     Verdict,
     WorkerProbe,
 )
-from loadtest.steering import LogLine, NotNow, Phase, Standing
+from loadtest.master.steering import LogLine, NotNow, Phase, Standing
 
 STARTED_AT = "2026-11-25T19:58:00Z"
 LOST = FoundRecord("lost", "square/main", 4711, 2, "auditor-17", "offsets 4711 and 4712 were neither sent nor announced")

@@ -1,0 +1,73 @@
+"""A run in a terminal: a picture that is redrawn while it goes on, or a line every two seconds on a pipe.
+
+Whatever is said besides, lines of the log among it, scrolls above the picture.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from loadtest.figures.record import RunRecord
+from loadtest.master.steering import LogLine, Steered
+from loadtest.reports.dashboard import Overall, dashboard, plain, plain_line
+from loadtest.reports.summary import summary
+
+REDRAW_S: Final = 0.5
+# Percentiles of the whole run cost a walk through every histogram.
+OVERALL_EVERY: Final = 4
+LINE_EVERY_S: Final = 2.0
+_STYLES: Final = {"info": "dim", "warning": "yellow", "error": "red"}
+
+
+class Terminal:
+    """Where a run is told to people; `console` decides whether it is one that can be redrawn."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def show(self, run: Steered, ended: trio.Event) -> None:
+        """Until `ended`: the picture goes then, the lines stay."""
+        if self._console.is_terminal:
+            await self._redraw(run, ended)
+        else:
+            await self._tell(run, ended)
+
+    def say(self, line: LogLine) -> None:
+        """One line of the log, above the picture where there is one."""
+        self._console.print(Text(f" {plain(line.text, 500)}", _STYLES[line.level]), soft_wrap=not self._console.is_terminal)
+
+    def end(self, record: RunRecord, files: Sequence[str] = ()) -> None:
+        """The summary with the verdict, and the files that were written."""
+        for part in summary(record):
+            self._console.print(part)
+        for line in files:
+            self._console.print(Text(f"   {plain(line, 500)}", "dim"), soft_wrap=True)
+
+    async def _redraw(self, run: Steered, ended: trio.Event) -> None:
+        overall, turn = Overall(), 0
+        # Redrawn by us and not by a thread of its own: what is shown is read between two of the run's own steps.
+        with Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+            while not ended.is_set():
+                if turn % OVERALL_EVERY == 0 and run.moments:
+                    record = run.record()
+                    overall = Overall(record.rows, record.counts, record.refusals)
+                turn += 1
+                live.update(dashboard(run.standing, run.moments, overall, min(self._console.width, 120)), refresh=True)
+                with trio.move_on_after(REDRAW_S):
+                    await ended.wait()
+
+    async def _tell(self, run: Steered, ended: trio.Event) -> None:
+        said = ""
+        while not ended.is_set():
+            now = run.moments[-1] if run.moments else None
+            line = plain_line(run.standing, now)
+            # Before the run there is one sentence until another is true.
+            if line != said:
+                self._console.print(Text(line), soft_wrap=True)
+                said = line
+            with trio.move_on_after(LINE_EVERY_S):
+                await ended.wait()

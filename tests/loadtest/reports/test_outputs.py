@@ -1,0 +1,86 @@
+"""All files of a run."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from loadtest.figures.messages import Beat, Health
+from loadtest.master.collector import Collector
+from loadtest.reports import outputs
+from loadtest.reports.json_file import read_record
+from loadtest.reports.outputs import OutputError, Outputs, WantedFiles
+from loadtest.reports.page_parts import PartMissingError
+from tests.support.run_record import record, told_row
+
+STARTED = datetime(2026, 4, 12, 19, 59, tzinfo=UTC)
+
+
+def beat(second: int) -> Beat:
+    health = Health(0.5, 1000, 2000, 0, 9)
+    return Beat(second, second * 1_000_000, {"Citizen": 3}, 3, {}, [told_row("publish", 900)], {}, [], [], [], {}, health)
+
+
+def test_everything_that_was_asked_for_is_there_at_the_end(tmp_path: Path) -> None:
+    wanted = WantedFiles(*(str(tmp_path / name) for name in ("night", "night.json", "night.hlog", "night.html")))
+    run = Collector()
+    run.joined(0, "worker-1")
+    run.became(0, "running")
+    run.begin(0)
+    with Outputs(wanted, STARTED) as files:
+        for second in (1, 2):
+            run.take(0, beat(second))
+            for closed in run.close_due(second * 1_000_000):
+                files.second(closed, run)
+        assert len((tmp_path / "night_stats_history.csv").read_text().splitlines()) == 5, "a head, two rows a second"
+        assert (tmp_path / "night.hlog").read_text().count("Tag=publish") == 2
+        assert not (tmp_path / "night.html").exists()
+        told = files.finish(record(2))
+    assert [line.split()[0] for line in told] == ["report", "record", "csv", "hlog"]
+    assert all(str(tmp_path / "night") in line for line in told)
+    assert read_record(str(tmp_path / "night.json")) == record(2)
+    assert "<!doctype html>" in (tmp_path / "night.html").read_text()
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "night.html", "night.json", "night.hlog",
+        "night_stats.csv", "night_stats_history.csv", "night_failures.csv", "night_exceptions.csv",
+    }  # fmt: skip
+
+
+def test_nothing_asked_for_is_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Outputs(WantedFiles(), STARTED) as files:
+        assert files.finish(record(2)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["csv", "json", "hlog", "html"])
+def test_a_folder_that_is_not_there_is_refused_before_the_run(tmp_path: Path, flag: str) -> None:
+    path = str(tmp_path / "none" / "night")
+    with pytest.raises(OutputError, match=rf"^--{flag} {path}: ") as refused:
+        Outputs(WantedFiles(**{flag: path}), STARTED)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("flag", ["json", "hlog", "html"])
+def test_a_folder_is_no_file(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(OutputError, match=f"^--{flag} "):
+        Outputs(WantedFiles(**{flag: str(tmp_path)}), STARTED)
+
+
+@pytest.mark.parametrize("flag", ["json", "html"])
+def test_a_folder_that_takes_no_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
+    # Whoever runs this may be root, to whom every folder is open.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="files cannot be written to"):
+        Outputs(WantedFiles(**{flag: str(tmp_path / "night")}), STARTED)
+
+
+def test_a_report_without_charts_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise PartMissingError("the charts need uPlot, which is not here yet; run: make charts")
+
+    monkeypatch.setattr(outputs, "uplot", missing)
+    with pytest.raises(OutputError, match=r"^--html .*night\.html: the charts need uPlot, .*; run: make charts$"):
+        Outputs(WantedFiles(html=str(tmp_path / "night.html"), csv=str(tmp_path / "night")), STARTED)
+    assert list(tmp_path.iterdir()) == []
