@@ -137,7 +137,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--users", default="5000")
     parser.add_argument("--spawn-rate", default="250")
     parser.add_argument("--time", default="60s")
-    parser.add_argument("--processes", default="1")
+    # One process would take a message for all of its 5,000 readers at once, and be late for the next one meanwhile.
+    parser.add_argument("--processes", default="2")
     parser.add_argument("--place", type=Path, default=PLACE, help="where the report is left")
     return parser.parse_args()
 
