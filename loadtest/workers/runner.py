@@ -73,6 +73,7 @@ class Runner:
         self._goal = Goal({}, 1.0, {})
         self._goal_changed = trio.Event()
         self._begun = trio.Event()
+        """The run's zero has come."""
         self._start_us: int | None = None
         self._next_step_at = 0.0
         self._is_hushed = False
@@ -88,7 +89,7 @@ class Runner:
         try:
             async with trio.open_nursery() as nursery:
                 self._cast_in(nursery)
-                nursery.start_soon(self._check.run)
+                nursery.start_soon(self._watch_itself)
                 nursery.start_soon(self._readers.run)
                 nursery.start_soon(self._follow_goals)
                 self._events.init.fire(environment=self._environment)
@@ -204,6 +205,7 @@ class Runner:
         while self._start_us is None:
             await self._wait_change()
         await trio.sleep(max(0, self._start_us - self._clock_us()) / 1e6)
+        self._begun.set()
         self._events.test_start.fire(environment=self._environment)
         while not self._is_hushed:
             goal = self._goal
@@ -213,6 +215,11 @@ class Runner:
             await self._approach(goal)
             if goal is self._goal:
                 await self._wait_change()
+
+    async def _watch_itself(self) -> None:
+        # A worker may wait an hour for its start, idle: an hour of that would make any generator look fit.
+        await self._begun.wait()
+        await self._check.run()
 
     async def _wait_change(self) -> None:
         self._goal_changed = trio.Event()

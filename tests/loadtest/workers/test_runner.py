@@ -337,3 +337,17 @@ async def test_one_seed_makes_the_same_choices(autojump_clock: MockClock) -> Non
         return sorted(Chooser.told)
 
     assert await chosen() == await chosen()
+
+
+async def test_the_wait_for_the_start_makes_no_generator_look_fit(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    rig = _Rig(nursery, Citizen)
+    nursery.start_soon(rig.run)
+    await trio.sleep(3600)
+    fitness = rig.runner._check.fitness
+    assert fitness.seconds == 0
+    rig.runner.begin(now_us() + 500_000)
+    await trio.sleep(1)
+    # Seconds of this machine's clock, not of the test's.
+    assert fitness.seconds > 0
+    await rig.runner.finish(Finish({}, 1.0))
+    await rig.has_ended.wait()
