@@ -18,6 +18,7 @@ from loadtest.readers.reader import NOWHERE, Line, Place
 from loadtest.readers.receptions import Receptions, Sight
 from wire.client_codec import Form, decode_server_message, is_unknown_server_kind
 from wire.client_messages import (
+    INTEGER_MAX,
     AnyServerMessage,
     Count,
     Event,
@@ -143,8 +144,11 @@ class Ear:
                 self._skip(line, name, first, last, at_ns)
             case Reset(room=name, epoch=epoch, offset=offset):
                 place = Place(self._receptions.room(name), epoch, offset + 1)
-                place.live_from = offset
-                self._settle_holes(line, line.places.get(place.room))
+                before = line.places.get(place.room)
+                # What a deaf reader has not read yet stays late, whatever the server says in between.
+                is_deaf = before is not None and before.live_from == INTEGER_MAX
+                place.live_from = INTEGER_MAX if is_deaf else offset
+                self._settle_holes(line, before)
                 line.places[place.room] = line.last = place
             case Joined():
                 self.enter(line, message)
@@ -205,6 +209,8 @@ class Ear:
     def _take(self, line: Line, sight: Sight, at_ns: int) -> None:
         """An event, or a run of them."""
         place = line.places.get(sight.room)
+        if place is not None and place.live_from == INTEGER_MAX and 0 < line.deaf_until_ns < sight.intended_ns:
+            place.live_from = place.next - 1
         if place is not None and sight.first == place.next and sight.first > place.live_from:
             line.last = place
             place.next = sight.after

@@ -321,6 +321,8 @@ class Lifelines:
             counts["misbehaved_ended"] += not by_us
             reader.fault = ""
             code = ABNORMAL
+            for place in line.places.values():
+                place.live_from = INTEGER_MAX
         else:
             reader.lost_ns = time.monotonic_ns()
             if not by_us:
@@ -359,16 +361,14 @@ class Lifelines:
 
     def deafen(self, line: Line) -> None:
         """Read nothing of it any more; that it has ended is still noticed.  What is read late is not timed."""
-        line.place = NOWHERE
+        line.place, line.deaf_until_ns = NOWHERE, 0
         for place in line.places.values():
             place.live_from = INTEGER_MAX
         self._epoll.modify(line.sock.fileno(), select.EPOLLRDHUP)
 
     def hear_again(self, line: Line) -> None:
         """Read on, first what has piled up: it is late by our own doing, and not timed."""
-        line.reader.fault, line.heard_at = "", self.now
-        for place in line.places.values():
-            place.live_from = place.room.head
+        line.reader.fault, line.heard_at, line.deaf_until_ns = "", self.now, time.monotonic_ns()
         self._epoll.modify(line.sock.fileno(), READING)
 
     def _forget(self, line: Line) -> None:

@@ -128,8 +128,9 @@ class Line:
     """One connection of a reader."""
 
     __slots__ = (
-        "asked", "dialled_ns", "end", "frames", "goaway", "greeting", "heard_at", "is_first", "is_leaving", "last", "next_n",
-        "opened_at", "place", "places", "reader", "recv", "refusals", "seen_next", "server", "silent_max_s", "sock",
+        "asked", "deaf_until_ns", "dialled_ns", "end", "frames", "goaway", "greeting", "heard_at", "is_first", "is_leaving",
+        "last", "next_n", "opened_at", "place", "places", "reader", "recv", "refusals", "seen_next", "server", "silent_max_s",
+        "sock",
     )  # fmt: skip
 
     def __init__(
@@ -142,6 +143,8 @@ class Line:
         """None once it is open: nothing of it is kept."""
         self.asked = asked
         """The positions of its hello, until they are answered."""
+        self.deaf_until_ns = 0
+        """When it began to read again after it was made not to: what was meant before is late by our own doing."""
         self.dialled_ns = 0
         self.is_first = False
         """It is its reader's first, and waited for its turn."""

@@ -29,13 +29,11 @@ _RUNS_BYTES_MAX: Final = 16 * 1024 * 1024
 class Room:
     """One room as this process knows it."""
 
-    __slots__ = ("crc", "events", "head", "name", "present")
+    __slots__ = ("crc", "events", "name", "present")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.crc = room_crc(name)
-        self.head = 0
-        """The offset of the event that was learnt last: the others stand near it."""
         self.present = 0
         """How many are in it, as a `joined` or a `count` said last."""
         self.events: dict[tuple[str, int], tuple[bytes, bool]] = {}
@@ -90,7 +88,6 @@ class Receptions:
     def learn(self, event: Event, payload: bytes, epoch: str) -> Sight:
         """An event that this process has not seen in these bytes; what is wrong with it is found here, once."""
         room = self.room(event.room)
-        room.head = event.offset
         sight = Sight(room, event.offset, event.offset + 1, header_length(len(payload)) + len(payload))
         seen = room.events.get((epoch, event.offset))
         if seen is None:

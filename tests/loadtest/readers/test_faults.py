@@ -69,6 +69,38 @@ async def test_slow_readers_read_nothing_and_then_all_of_it_untimed() -> None:
         assert stage.findings == []
 
 
+async def test_what_slow_readers_missed_is_not_timed_when_nobody_else_was_there_to_read_it() -> None:
+    async with staged() as stage:
+        await gathered(stage, 2)
+        stage.say()
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 2)
+        assert stage.pool.fault("slow-readers", 2, 0.1) == 2
+        for _ in range(5):
+            stage.say()
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 12)
+        stage.say()
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 14)
+        assert stage.samples("deliver (small)") == 4
+        assert stage.findings == []
+
+
+@pytest.mark.parametrize("kind", ["malformed", "half-open"])
+async def test_what_a_reader_missed_by_its_own_doing_is_not_timed(kind: str) -> None:
+    async with staged() as stage:
+        await gathered(stage, 4)
+        stage.pool.fault(kind, 4, 0)
+        if kind == "half-open":
+            await stage.gateway.cut()
+        await stage.until(lambda stage: stage.pool.connected == 0)
+        stage.say()
+        await stage.gathered(4)
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 4)
+        assert stage.samples("deliver (small)") == 0
+        stage.say()
+        await stage.until(lambda stage: stage.counts.get("deliveries", 0) == 8)
+        assert stage.samples("deliver (small)") == 4
+
+
 async def test_a_slow_reader_that_was_cut_resumes_and_is_not_timed() -> None:
     async with staged() as stage:
         await gathered(stage, 1)
