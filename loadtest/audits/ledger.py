@@ -51,6 +51,8 @@ class Ledger:
         self._watched: dict[tuple[str, str], Ranges] = {}
         self._heads: dict[str, dict[str, int]] = {}
         """By room: each epoch's highest acknowledged offset, the newest epoch last."""
+        self._forgotten: dict[tuple[str, str], int] = {}
+        """By log: the highest offset that had to be forgotten; what is said of lower ones later is half of the truth."""
         self._told: set[tuple[str, str, str, int]] = set()
         self._findings: list[Finding] = []
 
@@ -97,7 +99,8 @@ class Ledger:
         """All workers have ended: what was acknowledged and seen by none of those who were there is lost."""
         for (room, epoch, offset), place in self._places.items():
             if place.acked and not place.seen and not place.is_removed:
-                if offset in self._watched.get((room, epoch), Ranges()):
+                is_known = offset > self._forgotten.get((room, epoch), 0)
+                if is_known and offset in self._watched.get((room, epoch), Ranges()):
                     detail = "acknowledged, and seen by no auditor, though one was there"
                     self._findings.append(Finding("lost", room, offset, 1, LEDGER, detail))
                 else:
@@ -111,7 +114,8 @@ class Ledger:
         if place is None:
             place = self._places[key] = _Place()
             if len(self._places) > PLACES_MAX:
-                _, oldest = self._places.popitem(last=False)
+                (room, epoch, gone), oldest = self._places.popitem(last=False)
+                self._forgotten[room, epoch] = max(gone, self._forgotten.get((room, epoch), 0))
                 self.unjudged += bool(oldest.acked and not oldest.seen and not oldest.is_removed)
         return place
 

@@ -129,3 +129,12 @@ def test_a_flood_of_findings_keeps_no_more_of_them_in_mind_than_its_bound(monkey
     kinds = _told(ledger.take_findings())
     assert kinds.count(("duplicated", ROOM, 1)) == 1
     assert kinds.count(("duplicated", ROOM, 2)) == 3
+
+
+def test_what_is_acknowledged_long_after_it_was_seen_is_not_called_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "PLACES_MAX", 3)
+    ledger = Ledger()
+    ledger.seen(_placed((1, "a"), (2, "b"), (3, "c"), (4, "d"), watched=(1, 6)))
+    ledger.acked(_placed((1, "a"), (6, "f")))
+    assert _told(ledger.close()) == [("lost", ROOM, 6)]
+    assert ledger.unjudged == 1
