@@ -69,7 +69,7 @@ class Plan:
     """The plan of one class, where it is made."""
 
     def __init__(self) -> None:
-        self._last = Stretch(0, 0, 0, 0.0, 0, 1)
+        self._last = self._before = Stretch(0, 0, 0, 0.0, 0, 1)
         self._workers: tuple[int, ...] = ()
         # A plan begins with a whole pause: its first users are on their way then, and nobody is late who could not be there.
         self._to_come = 1.0
@@ -91,6 +91,8 @@ class Plan:
 
     def _bend(self, at_us: int, per_s: float) -> None:
         last = self._last
+        if at_us > last.at_us:
+            self._before = last
         first = _first_from(last, at_us)
         if last.per_s > 0:
             self._to_come = max(0.0, (due_us(last, first) - at_us) * last.per_s / 1e6)
@@ -98,8 +100,11 @@ class Plan:
         self._last = Stretch(at_us, first, first_us, per_s, 0, 1)
 
     def due_by(self, at_us: int) -> int:
-        """How many slots were due before `at_us`, on all workers, since the plan began; `at_us` lies after the last bend."""
-        return _first_from(self._last, at_us)
+        """How many slots were due before `at_us`, on all workers, since the plan began.
+
+        `at_us` lies after the last bend but one: the last one may be told and not hold yet.
+        """
+        return _first_from(self._last if at_us >= self._last.at_us else self._before, at_us)
 
 
 class Slots:

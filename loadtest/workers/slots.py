@@ -70,6 +70,8 @@ class SlotFeed:
         except trio.Cancelled:
             if wish.slot_us is None:
                 self._free.remove(wish)
+            elif self._is_over:
+                self._tally.counts["slots_missed"] += 1
             else:
                 # Given, and not begun: somebody else may be free.
                 self._waiting.appendleft(wish.slot_us)

@@ -47,6 +47,16 @@ def test_what_holds_already_is_answered_as_before() -> None:
     assert plan.turn(8 * _S, 5.0, [1]) == {1: Stretch(8 * _S, 39, 8 * _S, 5.0, 0, 1)}
 
 
+def test_slots_that_were_due_before_a_bend_that_does_not_hold_yet_are_counted_by_what_holds() -> None:
+    plan = Plan()
+    plan.turn(0, 10.0, [0])
+    plan.turn(2 * _S, 100.0, [0])
+    # Each replaces the other: what is told for a moment is told anew.
+    plan.turn(2 * _S, 50.0, [0])
+    assert plan.due_by(_S) == 9
+    assert plan.due_by(3 * _S) == 69
+
+
 def test_a_plan_is_bent_at_its_end_only() -> None:
     plan = Plan()
     plan.turn(5 * _S, 1.0, [0])

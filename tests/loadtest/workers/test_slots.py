@@ -138,3 +138,14 @@ async def test_a_slot_given_to_a_user_who_is_cancelled_goes_to_the_next(autojump
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert feed.begun == [("bea", 0, 0)]
+
+
+async def test_a_slot_given_to_a_user_who_is_cancelled_at_the_end_is_missed(autojump_clock: MockClock) -> None:
+    feed = _Feed()
+    async with trio.open_nursery() as users:
+        users.start_soon(feed.user, "ada", 0)
+        await wait_all_tasks_blocked()
+        users.cancel_scope.cancel()
+        feed.feed.end()
+    assert feed.begun == []
+    assert feed.counts() == {"slots": 1, "slots_missed": 1}
