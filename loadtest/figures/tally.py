@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from loadtest.figures.latency import Latencies
 from loadtest.figures.messages import Finding, Raised, Row
 
@@ -31,6 +33,10 @@ FINDINGS_TOLD_MAX: Final = 100
 # Distinct exceptions that a worker keeps until it tells of them, and characters of a traceback: its end is what helps.
 RAISED_MAX: Final = 20
 TRACEBACK_CHARS_MAX: Final = 4000
+# Of any other text: a page of HTML in an exception's words must not make a beat that its channel does not carry.
+TEXT_CHARS_MAX: Final = 500
+# Codes of refusals that are told each time; a server may invent as many as it likes.
+REFUSALS_TOLD_MAX: Final = 100
 
 
 class RowTally:
@@ -52,6 +58,7 @@ class RowTally:
     def fail(self, error: str) -> None:
         """Count one that went wrong; `error` is one short plain sentence without ids."""
         self.failures += 1
+        error = tellable(error)
         self.errors[error if error in self.errors or len(self.errors) < ERRORS_PER_ROW_MAX else OTHER_ERRORS] += 1
 
     def told(self, kind: str, name: str) -> Row:
@@ -93,11 +100,11 @@ class Tally:
         self.counts[finding.kind] += finding.count
         if self._findings_told < FINDINGS_TOLD_MAX:
             self._findings_told += 1
-            self._findings.append(finding)
+            self._findings.append(replace(finding, detail=tellable(finding.detail)))
 
     def raised(self, message: str, traceback: str) -> None:
         """A scenario's own code raised; one more of a kind only counts, and what is beyond RAISED_MAX kinds is of none."""
-        key = (message, traceback[-TRACEBACK_CHARS_MAX:])
+        key = (tellable(message), tellable(traceback[-TRACEBACK_CHARS_MAX:], TRACEBACK_CHARS_MAX))
         self._raised[key if key in self._raised or len(self._raised) < RAISED_MAX else (OTHER_ERRORS, "")] += 1
 
     def take_raised(self) -> list[Raised]:
@@ -107,8 +114,12 @@ class Tally:
 
     def take_refusals(self) -> dict[str, int]:
         """Everything since the last call."""
-        refusals, self.refusals = dict(self.refusals), Counter()
-        return refusals
+        told: Counter[str] = Counter()
+        for code, count in self.refusals.items():
+            short = tellable(code)
+            told[short if short in told or len(told) < REFUSALS_TOLD_MAX else OTHER_ERRORS] += count
+        self.refusals = Counter()
+        return dict(told)
 
     def take(self) -> tuple[list[Row], dict[str, int], list[Finding]]:
         """Everything since the last call; what follows is counted anew."""
@@ -116,6 +127,11 @@ class Tally:
         counts, findings = dict(self.counts), self._findings
         self._rows, self.counts, self._findings = {}, Counter(), []
         return rows, counts, findings
+
+
+def tellable(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """As much of it as is told, in letters that UTF-8 has: words about a file may hold half a surrogate pair."""
+    return text[:chars_max].encode(errors="replace").decode()
 
 
 def deliver_row(present: int) -> str:

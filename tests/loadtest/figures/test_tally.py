@@ -1,5 +1,7 @@
 """What one worker has measured since it last told."""
 
+import msgspec
+
 from loadtest.figures.latency import Latencies
 from loadtest.figures.messages import COUNTS, VIOLATIONS, Finding
 from loadtest.figures.tally import (
@@ -8,7 +10,9 @@ from loadtest.figures.tally import (
     MEDIUM_ROOM_MAX,
     OTHER_ERRORS,
     RAISED_MAX,
+    REFUSALS_TOLD_MAX,
     SMALL_ROOM_MAX,
+    TEXT_CHARS_MAX,
     TRACEBACK_CHARS_MAX,
     Tally,
     deliver_row,
@@ -114,3 +118,18 @@ def test_why_a_worker_is_unfit_is_told_once_and_never_taken_back() -> None:
         tally.unfit(sentence)
     tally.take()
     assert tally.stops == ["no port left", "no file left"]
+
+
+def test_texts_are_short_and_of_letters_that_can_be_sent() -> None:
+    tally = Tally()
+    long = "\udc80" + "page " * 1_000_000
+    tally.row("page").fail(long)
+    tally.raised(long, long)
+    tally.found(Finding("protocol", "", 0, 1, "reader", long))
+    for number in range(REFUSALS_TOLD_MAX + 5):
+        tally.refusals[f"{number:05} {long}"] += 1
+    refusals, raised = tally.take_refusals(), tally.take_raised()
+    assert len(refusals) == REFUSALS_TOLD_MAX + 1
+    assert refusals[OTHER_ERRORS] == 5
+    assert len(msgspec.msgpack.encode((tally.take(), raised, refusals))) < 100_000
+    assert (raised[0].message[0], len(raised[0].message)) == ("?", TEXT_CHARS_MAX)
