@@ -40,6 +40,7 @@ from loadtest.master.orders import RunPlan
 from loadtest.master.seats import ALIVE, Seat, Seats, WorkerState, many
 from loadtest.master.steering import NotNow, Phase
 from loadtest.people.shapes import Load, LoadTestShape, ShapeError, Steady
+from loadtest.verdicts.verdict import Exit
 
 # Workers beat and answer probes once a second; a process under full load may miss some, a living one not so many.
 SILENT_S: Final = 6.0
@@ -100,6 +101,7 @@ class Conductor:
         """Whether `stopping` is at its second part."""
         self._next_shape_us = now_us
         self._next_probe_us = now_us
+        self._ticked_us = now_us
 
     # --- from workers --------------------------------------------------------------------------------
 
@@ -209,6 +211,7 @@ class Conductor:
 
     def tick(self, now_us: int) -> None:
         """Called some times a second: asks the shape once a second, and looks who is silent."""
+        self._forgive_own_stall(now_us)
         self._probe(now_us)
         for index in self.seats.having(*ALIVE):
             silent_s = (now_us - self.seats[index].heard_us) / _SECOND_US
@@ -321,7 +324,8 @@ class Conductor:
 
     def _failed(self, index: int, failed: Failed, now_us: int) -> None:
         if self.start_us is None:
-            self.fail(failed.sentence, failed.code)
+            # No word of a worker makes a run that was none a success.
+            self.fail(failed.sentence, failed.code if failed.code in _FAILURES else Exit.INVALID)
         else:
             self.lost(index, failed.sentence, now_us)
 
@@ -340,6 +344,16 @@ class Conductor:
         self.phase = "ended"
         self._say_to(self.seats.having(*ALIVE, WorkerState.ENDED), Quit())
 
+    def _forgive_own_stall(self, now_us: int) -> None:
+        """While we ourselves stood still nobody was heard, so nobody was silent: a laptop's sleep, Ctrl-Z, a full disk."""
+        stalled_us = now_us - self._ticked_us - _SECOND_US
+        self._ticked_us = now_us
+        if stalled_us > 0:
+            self._deadline_us += stalled_us
+            for index in self.seats.having(*ALIVE):
+                seat = self.seats[index]
+                seat.heard_us = min(now_us, seat.heard_us + stalled_us)
+
     def _probe(self, now_us: int) -> None:
         """Once a second: so that a worker that waits shows that it lives, and for its clock (`loadtest/master/clocks.py`)."""
         if now_us >= self._next_probe_us:
@@ -347,6 +361,7 @@ class Conductor:
             self._say_to(self.seats.having(*ALIVE), Probe(now_us))
 
 
+_FAILURES: Final = (Exit.USAGE, Exit.INVALID, Exit.UNREACHABLE)
 _NOT_READY: Final[dict[str, str]] = {
     "waiting": "not all workers are there yet",
     "stopping": "the run is ending",

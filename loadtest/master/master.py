@@ -35,6 +35,8 @@ from wire.errors import PeerError
 # A tenth of a second late is early enough for whatever is decided by time.
 TICK_S: Final = 0.1
 LOG_LINES_MAX: Final = 500
+# Ten times the most that a clock can be wrong which was asked ten times within the deadline of an admission.
+BEAT_AHEAD_US_MAX: Final = 5_000_000
 NOTES_MAX: Final = 100
 
 
@@ -243,6 +245,9 @@ class Master:
             # It was given up, and others have its share: what it says now belongs to no run.
             return
         if isinstance(message, Beat):
+            if message.at_us > self._clock_us() + BEAT_AHEAD_US_MAX:
+                # Every second up to it would have to be closed.
+                raise PeerError(CloseCode.BAD_REQUEST, "a beat of a time that has not come")
             self.collector.take(index, message)
             self._enter(message)
         elif isinstance(message, Probed):

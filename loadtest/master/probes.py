@@ -10,6 +10,7 @@ reason to end a run.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -145,7 +146,7 @@ def parse_figures(text: str, name: str) -> dict[str, tuple[float, int]]:
     memory: dict[str, int] = {}
     for family in text_string_to_metric_families(text):
         if family.name in _CPU or family.name in _MEMORY:
-            for sample in family.samples:
+            for sample in filter(lambda sample: isfinite(sample.value), family.samples):
                 who = "/".join(sample.labels[label] for label in _LABELS if sample.labels.get(label)) or name
                 if family.name in _CPU:
                     cpu[who] = sample.value

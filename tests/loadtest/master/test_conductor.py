@@ -25,6 +25,7 @@ from loadtest.figures.messages import (
     WorkerMessage,
 )
 from loadtest.master.conductor import HUSH_SLACK_S, LEAVE_SLACK_S, SILENT_S, START_LEAD_S, Conductor, RunPlan
+from loadtest.master.seats import ALIVE
 from loadtest.master.steering import NotNow
 from loadtest.people.shapes import Load, LoadTestShape, Steady
 from loadtest.workers.dispatch import Dispatch, Kind
@@ -154,6 +155,25 @@ def test_a_lost_workers_share_goes_to_the_others_at_once() -> None:
     assert (rig.it.phase, rig.it.seats.users, rig.it.invalid) == ("spawning", 6, [])
     rig.it.lost(1, "again", rig.now_us)
     assert "again" not in rig.news()
+
+
+def test_while_the_master_itself_stood_still_nobody_was_silent() -> None:
+    rig = Rig(2, run_time_s=1000).running(0, 1)
+    rig.now_us += 60 * SECOND_US
+    rig.it.tick(rig.now_us)
+    assert rig.it.seats.having(*ALIVE) == [0, 1]
+    rig.it.stop("over", rig.now_us)
+    rig.now_us += 60 * SECOND_US
+    rig.it.tick(rig.now_us)
+    assert rig.it.seats.having(*ALIVE) == [0, 1], "nor late"
+
+
+@pytest.mark.parametrize(("code", "ends_with"), [(2, 2), (4, 4), (0, 3), (1, 3), (99, 3)])
+def test_no_word_of_a_worker_makes_a_run_that_was_none_a_success(code: int, ends_with: int) -> None:
+    rig = Rig(1)
+    rig.join(0)
+    rig.hear(0, Failed("I do not want to", code))
+    assert rig.it.failure == Failed("I do not want to", ends_with)
 
 
 def test_a_silent_worker_is_lost() -> None:

@@ -43,6 +43,11 @@ def test_what_other_libraries_call_it_is_understood() -> None:
     assert parse_figures(THEIRS, "x") == {"x": (7.0, 9000)}
 
 
+def test_figures_that_are_no_amount_are_passed_over() -> None:
+    text = OURS + 'parvis_resident_memory_bytes{worker="3"} +Inf\nparvis_resident_memory_bytes{worker="4"} NaN\n'
+    assert parse_figures(text, "x") == parse_figures(OURS, "x")
+
+
 @asynccontextmanager
 async def _serving(answer: bytes) -> AsyncIterator[str]:
     """Somebody who gives every connection this answer."""
