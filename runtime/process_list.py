@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 PROCESSES_NAME: Final = "processes.json"
 _FILE_BYTES_MAX: Final = 1 << 20
@@ -28,7 +28,7 @@ class ListedProcess(Struct, frozen=True):
     """`up` is the one that starts the others and serves the page; `gateway`, `shard`, `store`."""
     name: str
     """No two have the same: ``gateway-1``."""
-    pid: int
+    pid: Annotated[int, Meta(ge=1, lt=1 << 31)]
     started_ticks: int
     """When it began, in clock ticks since the machine did (proc_pid_stat(5), field 22)."""
     word: str
@@ -120,7 +120,7 @@ def read_processes(data_dir: Path) -> list[ListedProcess]:
         listing = msgspec.json.decode(path.read_bytes()[:_FILE_BYTES_MAX], type=Listing)
     except OSError as error:
         raise NotRunning(f"{nobody}: {path} cannot be read ({error.strerror})") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotRunning(f"{path} is not a list of processes: {error}") from error
     if listing.boot_id != boot_id():
         raise NotRunning(f"{nobody}: its list is from before the machine started")

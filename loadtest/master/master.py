@@ -67,6 +67,8 @@ class Master:
         """`clock_us` is this machine's monotonic clock; `on_second` gets each second, and all so far."""
         self.begun = trio.Event()
         """Somebody or something has started the run."""
+        self.load_ended = trio.Event()
+        """Nobody begins anything any more: what follows is the reckoning."""
         self.collector = Collector()
         self._orders = orders
         self._shape = shape
@@ -291,6 +293,8 @@ class Master:
                 self._note(text)
             self.say(level, text)
         conductor.news.clear()
+        if conductor.phase in ("stopping", "ended"):
+            self.load_ended.set()
         if conductor.phase == "ended":
             self._ended.set()
 

@@ -90,8 +90,8 @@ class FaultsOnDemand:
             task_status.started()
             return
         span = f" for {spoken(fault.seconds)}" if fault.seconds else ""
-        self._mark(Mark(at_s, "fault", f"{fault.action} {process.name}{span}", fault.seconds))
         try:
+            self._mark(Mark(at_s, "fault", f"{fault.action} {process.name}{span}", fault.seconds))
             task_status.started()
             await trio.sleep(fault.seconds)
         finally:

@@ -13,6 +13,7 @@ import trio
 from loadtest.figures.record import RunRecord, ServerProbe
 from loadtest.master.admission import Terms
 from loadtest.master.collector import Closed, Collector
+from loadtest.master.conductor import START_LEAD_S
 from loadtest.master.master import Master, RunFailed
 from loadtest.master.probes import Probes, Source
 from loadtest.master.server_faults import FaultsOnDemand
@@ -99,5 +100,15 @@ async def _probe(master: Master, sources: Sequence[Source]) -> None:
 
 
 async def _do_faults(master: Master, understood: Understood) -> None:
+    """From the run's zero to the end of its load: a shard that is killed in the reckoning would be blamed for it."""
     await master.begun.wait()
-    await FaultsOnDemand(understood.faults, understood.target_data_dir, master.hit, master.mark).run()
+    async with trio.open_nursery() as nursery:
+
+        async def end() -> None:
+            await master.load_ended.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(end)
+        await trio.sleep(START_LEAD_S)
+        await FaultsOnDemand(understood.faults, understood.target_data_dir, master.hit, master.mark).run()
+        nursery.cancel_scope.cancel()

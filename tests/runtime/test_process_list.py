@@ -124,3 +124,17 @@ def test_one_that_has_ended_gets_a_sentence(sleeper: "subprocess.Popen[bytes]") 
 
 def test_a_boot_has_a_name() -> None:
     assert len(boot_id()) == 36
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 1 << 31, 1 << 70])
+def test_an_id_that_no_process_has_makes_no_list(tmp_path: Path, pid: int) -> None:
+    text = '{"boot_id":"%s","processes":[{"role":"shard","name":"shard-1","pid":%d,"started_ticks":1,"word":"shard"}]}'
+    (tmp_path / PROCESSES_NAME).write_text(text % (boot_id(), pid))
+    with pytest.raises(NotRunning, match="is not a list of processes"):
+        read_processes(tmp_path)
+
+
+def test_bytes_that_are_no_text_make_no_list(tmp_path: Path) -> None:
+    (tmp_path / PROCESSES_NAME).write_bytes(b'{"boot_id":"\xff\xff","processes":[]}')
+    with pytest.raises(NotRunning, match="is not a list of processes"):
+        read_processes(tmp_path)

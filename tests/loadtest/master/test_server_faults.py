@@ -147,3 +147,13 @@ def test_a_parvis_of_one_process_has_no_roles_to_hit(tmp_path: Path) -> None:
         ListedAs(processes, "up", "up").began(os.getpid(), "py")
         told = why_impossible(parse_faults(["1s kill shard"]), tmp_path) or ""
     assert "is one process; start it with parvis up --gateways 2 --shards 2" in told
+
+
+async def test_whoever_is_frozen_is_woken_even_if_it_cannot_be_told(server: Server, mock_clock: trio.testing.MockClock) -> None:
+    def mark(_mark: Mark) -> None:
+        raise OSError("there is no terminal")
+
+    with pytest.RaisesGroup(OSError, flatten_subgroups=True):
+        await FaultsOnDemand(parse_faults(["0 freeze shard 1h"]), server.data_dir, pytest.fail, mark).run()
+    state = Path("/proc", str(server.by_name["shard-1"].pid), "stat").read_text().rpartition(")")[2].split()[0]
+    assert state != "T"
