@@ -179,7 +179,8 @@ class Master:
         rows = collector.row_totals(seconds)
         counts = dict(collector.counts)
         thresholds = judge_thresholds(orders.thresholds, rows, counts, seconds)
-        nobody = unreachable_reason(counts, collector.refusals, orders.hosts)
+        waited_s = sum(1.0 for moment in self._moments if moment.users) if not counts.get("connects") else 0.0
+        nobody = unreachable_reason(counts, collector.refusals, orders.hosts, waited_s)
         verdict = judge(
             unreachable=[nobody] if nobody is not None else [],
             invalid=[*self._conductor.invalid, *collector.stops],

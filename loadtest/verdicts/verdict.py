@@ -17,6 +17,8 @@ from loadtest.figures.record import FoundRecord, ThresholdResult, Verdict
 
 # Findings that the reasons name one by one; the record has all that were told.
 FINDINGS_NAMED_MAX: Final = 5
+# Users who have had no answer for so long will not have one in a shorter run, either.
+UNANSWERED_S: Final = 2.0
 
 
 class Exit(IntEnum):
@@ -54,11 +56,18 @@ def judge(
     return Verdict("PASS", Exit.PASS.value, [])
 
 
-def unreachable_reason(counts: Mapping[str, int], refusals: Mapping[str, int], hosts: Sequence[str]) -> str | None:
-    """Why the run was none, when nobody was ever welcomed; None when somebody was, or nobody knocked."""
+def unreachable_reason(
+    counts: Mapping[str, int], refusals: Mapping[str, int], hosts: Sequence[str], waited_s: float = 0.0
+) -> str | None:
+    """Why the run was none, when nobody was ever welcomed; None when somebody was, or nobody knocked.
+
+    `waited_s` is for how long there were users: a server that says nothing at all refuses nobody, either.
+    """
     failed = counts.get("connects_failed", 0)
-    if counts.get("connects", 0) or not failed:
+    if counts.get("connects", 0) or not (failed or waited_s >= UNANSWERED_S):
         return None
+    if not failed:
+        return f"{', '.join(hosts)} welcomed nobody in {waited_s:.0f} s, and refused nobody: is what runs there alive?"
     why = ", ".join(f"{code} {count} times" for code, count in sorted(refusals.items(), key=lambda each: -each[1])[:3])
     tries = "the only connection" if failed == 1 else f"none of {failed:,} connections"
     was = "was not welcomed" if failed == 1 else "was welcomed"

@@ -1,5 +1,6 @@
 """A run from the first worker to the record, over real sockets."""
 
+import msgspec
 import pytest
 import trio
 
@@ -9,7 +10,8 @@ from loadtest.master.admission import NotAdmitted
 from loadtest.master.master import RunFailed
 from loadtest.master.steering import NotNow
 from loadtest.workers.worker import WorkRefused
-from tests.support.loadtest_run import a_run
+from tests.support.loadtest_run import NumberWork, a_run
+from wire.errors import PeerError
 
 
 async def test_a_run_of_two_workers_ends_with_a_record_of_both() -> None:
@@ -137,3 +139,36 @@ async def test_a_run_that_nobody_could_connect_in_is_unreachable() -> None:
         run.works[0].tally.counts["connects_failed"] += 9
         record = await run.end()
     assert (record.verdict.word, record.verdict.code) == ("UNREACHABLE", 4)
+
+
+async def test_a_beat_of_a_time_that_has_not_come_ends_its_worker_and_nothing_else() -> None:
+    async with a_run(2, run_time_s=1) as run:
+        run.start_worker("w-1")
+        run.start_worker("w-2")
+        await run.until("the run begins")
+        beat = msgspec.structs.replace(run.works[0].beat(), at_us=1 << 60)
+        with pytest.raises(PeerError, match="has not come"):
+            run.master.worker_said(0, beat)
+        record = await run.end()
+    assert len(record.moments) < 60
+
+
+async def test_the_end_of_the_load_is_known_before_that_of_the_run() -> None:
+    async with a_run(1) as run:
+        run.start_worker("w-1")
+        await run.until("the run begins")
+        assert not run.master.load_ended.is_set()
+        run.master.stop()
+        assert run.master.load_ended.is_set()
+        assert not run.over.is_set()
+        await run.end()
+
+
+async def test_a_run_in_which_nobody_was_answered_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Users who wait for a server that takes connections and says nothing.
+    monkeypatch.setattr(NumberWork, "goal", lambda work, goal: work.users.update(goal.users))
+    async with a_run(1, run_time_s=3) as run:
+        run.start_worker("w-1")
+        record = await run.end()
+    assert (record.verdict.word, record.verdict.code) == ("UNREACHABLE", 4)
+    assert "and refused nobody" in record.verdict.reasons[0]

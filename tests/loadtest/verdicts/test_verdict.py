@@ -5,7 +5,7 @@ import pytest
 
 from loadtest.figures.messages import VIOLATIONS
 from loadtest.figures.record import FoundRecord, ThresholdResult
-from loadtest.verdicts.verdict import FINDINGS_NAMED_MAX, Exit, judge, unreachable_reason
+from loadtest.verdicts.verdict import FINDINGS_NAMED_MAX, UNANSWERED_S, Exit, judge, unreachable_reason
 
 SLOW = ThresholdResult("deliver_p99>250ms", 312.5, "ms", True)
 FINE = ThresholdResult("connect_p95>1s", 0.2, "s", False)
@@ -83,6 +83,14 @@ def test_nobody_welcomed_is_unreachable_with_the_commonest_answers() -> None:
 def test_one_welcome_is_a_target_and_nobody_who_knocked_says_nothing() -> None:
     assert unreachable_reason({"connects": 1, "connects_failed": 9}, {}, ["ws://a:1"]) is None
     assert unreachable_reason({}, {}, ["ws://a:1"]) is None
+    assert unreachable_reason({"connects": 1}, {}, ["ws://a:1"], 60.0) is None
+
+
+def test_a_server_that_says_nothing_at_all_is_unreachable() -> None:
+    assert unreachable_reason({}, {}, ["ws://a:1"], UNANSWERED_S - 1) is None
+    assert unreachable_reason({}, {}, ["ws://a:1"], 7.0) == (
+        "ws://a:1 welcomed nobody in 7 s, and refused nobody: is what runs there alive?"
+    )
 
 
 def test_exit_codes_are_those_of_the_documents() -> None:
