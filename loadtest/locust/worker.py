@@ -143,7 +143,9 @@ class LocustWorker:
     ) -> None:
         """`kinds` are the scenario's classes; `say` gets plain sentences for whoever watches this process."""
         self.record: RunRecord | None = None
-        """Of the last run."""
+        """Of the last run that had one."""
+        self.code = 0
+        """The exit code of the last run, also of one that could not be."""
         self._link = link
         self._session = session
         self._kinds = kinds
@@ -266,11 +268,13 @@ class LocustWorker:
             except RunFailed as failure:
                 self._say(str(failure))
                 if not course.over.is_set():
+                    self.code = failure.code
                     # Free again at once, it would be given the next step of the same ramp.
                     self._session.failed(str(failure))
                     self._send()
                     await course.over.wait()
             else:
+                self.code = record.verdict.code
                 course.close(record)
                 self._tell_verdict(record)
             nursery.cancel_scope.cancel()

@@ -7,6 +7,7 @@ adds connects to deliveries.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Final, TextIO
 
 from loadtest.figures.latency import PERCENTILES
 from loadtest.figures.record import ExceptionRecord
+from loadtest.figures.tally import ERRORS_PER_ROW_MAX, OTHER_ERRORS
 from loadtest.figures.totals import RowSum, Totals
 from loadtest.master.collector import Closed
 
@@ -72,6 +74,8 @@ class CsvFiles:
         """Begins all four anew.  Raises `OSError` when one cannot be written."""
         self._started_at = started_at
         self._failed: dict[tuple[str, str, str], _Failure] = {}
+        """By row and text: at most ERRORS_PER_ROW_MAX of a row, the others under one."""
+        self._texts: Counter[tuple[str, str]] = Counter()
         with ExitStack() as opening:
 
             def table(suffix: str, columns: Sequence[str]) -> _Table:
@@ -92,11 +96,21 @@ class CsvFiles:
         self._history.append(_history_rows(closed, sums, at))
         for row in closed.totals.told():
             for error, count in row.errors.items():
-                failure = self._failed.setdefault((row.kind, row.name, error), _Failure(0, at, at))
+                failure = self._failure(row, error, at)
                 failure.count += count
                 failure.last = at
         self._failures.replace((*key, each.count, _stamp(each.first), _stamp(each.last)) for key, each in self._failed.items())
         self._exceptions.replace((each.count, each.message, each.traceback, ", ".join(each.workers)) for each in exceptions)
+
+    def _failure(self, row: RowSum, error: str, at: datetime) -> _Failure:
+        known = self._failed.get((row.kind, row.name, error))
+        if known is None and self._texts[row.kind, row.name] >= ERRORS_PER_ROW_MAX:
+            error = OTHER_ERRORS
+            known = self._failed.get((row.kind, row.name, error))
+        if known is None:
+            self._texts[row.kind, row.name] += 1
+            known = self._failed[row.kind, row.name, error] = _Failure(0, at, at)
+        return known
 
     def close(self) -> None:
         self._files.close()

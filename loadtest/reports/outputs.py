@@ -81,12 +81,16 @@ class Outputs:
             self._hlog.second(closed)
 
     def finish(self, record: RunRecord) -> list[str]:
-        """Write what is made from the whole run, close all, and name the files for people.  Raises `OSError`."""
-        self._open.close()
-        if self._wanted.json is not None:
-            write_record(self._wanted.json, record)
-        if self._wanted.html is not None:
-            write_report(self._wanted.html, record)
+        """Write what is made from the whole run, close all, and name the files for people.
+
+        Raises `OSError`, the last one, when something could not be written; what can be is.
+        """
+        with ExitStack() as last:
+            last.callback(self._open.close)
+            if self._wanted.html is not None:
+                last.callback(write_report, self._wanted.html, record)
+            if self._wanted.json is not None:
+                last.callback(write_record, self._wanted.json, record)
         return list(self._told())
 
     def _told(self) -> Iterator[str]:

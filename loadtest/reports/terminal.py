@@ -3,7 +3,9 @@
 Whatever is said besides, lines of the log among it, scrolls above the picture.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
@@ -23,29 +25,52 @@ LINE_EVERY_S: Final = 2.0
 _STYLES: Final = {"info": "dim", "warning": "yellow", "error": "red"}
 
 
+class Screen(Console):
+    """Standard output; a pipe whose reader has left is an error like any other, and no reason to exit."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Terminal:
-    """Where a run is told to people; `console` decides whether it is one that can be redrawn."""
+    """Where a run is told to people; `console` decides whether it is one that can be redrawn.
+
+    Once it cannot be written any more (closed, or a pipe that nobody reads) nothing is shown: the run and its files go on.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     async def show(self, run: Steered, ended: trio.Event) -> None:
         """Until `ended`: the picture goes then, the lines stay."""
-        if self._console.is_terminal:
-            await self._redraw(run, ended)
-        else:
-            await self._tell(run, ended)
+        with self._while_seen():
+            if self._console.is_terminal:
+                await self._redraw(run, ended)
+            else:
+                await self._tell(run, ended)
 
     def say(self, line: LogLine) -> None:
         """One line of the log, above the picture where there is one."""
-        self._console.print(Text(f" {plain(line.text, 500)}", _STYLES[line.level]), soft_wrap=not self._console.is_terminal)
+        with self._while_seen():
+            self._console.print(Text(f" {plain(line.text, 500)}", _STYLES[line.level]), soft_wrap=not self._console.is_terminal)
 
     def end(self, record: RunRecord, files: Sequence[str] = ()) -> None:
         """The summary with the verdict, and the files that were written."""
-        for part in summary(record):
-            self._console.print(part)
-        for line in files:
-            self._console.print(Text(f"   {plain(line, 500)}", "dim"), soft_wrap=True)
+        with self._while_seen():
+            for part in summary(record):
+                self._console.print(part)
+            for line in files:
+                self._console.print(Text(f"   {plain(line, 500)}", "dim"), soft_wrap=True)
+
+    @contextmanager
+    def _while_seen(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._console.quiet = True
+            # What is left in its buffer would be an error once more when the process ends.
+            with suppress(OSError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._console.file.fileno())
 
     async def _redraw(self, run: Steered, ended: trio.Event) -> None:
         overall, turn = Overall(), 0

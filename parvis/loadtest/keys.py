@@ -5,7 +5,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
@@ -13,12 +13,16 @@ import trio
 from loadtest.master.master import Master
 from loadtest.master.steering import NotNow
 
+# How often a command that was put into the background looks whether it has the terminal back.
+BACKGROUND_S: Final = 0.5
 KEYS: Final = {"w": 1, "W": 10, "s": -1, "S": -10}
 
 
 async def obey_keys(master: Master, over: trio.Event, descriptor: int | None = None) -> None:
     """Until the run is over; `descriptor` is standard input, a terminal.  It is as it was afterwards."""
     fd = sys.stdin.fileno() if descriptor is None else descriptor
+    if not _is_ours(fd):
+        return
     with _key_by_key(fd):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, master, fd)
@@ -29,7 +33,14 @@ async def obey_keys(master: Master, over: trio.Event, descriptor: int | None = N
 async def _read(master: Master, fd: int) -> None:
     while True:
         await trio.lowlevel.wait_readable(fd)
-        typed = os.read(fd, 64).decode(errors="replace")
+        if not _is_ours(fd):
+            await trio.sleep(BACKGROUND_S)
+            continue
+        try:
+            typed = os.read(fd, 64).decode(errors="replace")
+        except OSError:
+            # The terminal was closed; the run goes on.
+            return
         if not typed:
             return
         more = sum(KEYS.get(key, 0) for key in typed)
@@ -54,4 +65,16 @@ def _key_by_key(fd: int) -> Iterator[None]:
         tty.setcbreak(fd)
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        if _is_ours(fd):
+            # One that was closed meanwhile needs nothing, and says so.
+            with suppress(termios.error):
+                termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _is_ours(fd: int) -> bool:
+    """Whether it may be touched: a command in the background (``&``) is stopped for that."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        # It controls nobody, or is gone: nobody is stopped for it.
+        return True

@@ -15,14 +15,13 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Literal
 
 import trio
-from rich.console import Console
 
 from loadtest.figures.record import RunRecord
 from loadtest.master.collector import Closed, Collector
 from loadtest.master.master import Master, RunFailed
 from loadtest.master.steering import LogLine
 from loadtest.reports.outputs import OutputError, Outputs
-from loadtest.reports.terminal import Terminal
+from loadtest.reports.terminal import Screen, Terminal
 from loadtest.verdicts.verdict import Exit
 from parvis.loadtest.checks import check_world, open_door, sources_of
 from parvis.loadtest.conduct import conduct
@@ -50,7 +49,9 @@ class BehindLocust:
         self._understood = read_flags(self._flags, command)
         """By the flags alone: what a run is when locust says nothing else."""
         self._rng: Random = SystemRandom()
-        self._terminal = Terminal(Console())
+        self._terminal = Terminal(Screen())
+        self._unwritten: Course | None = None
+        """The run whose files are not what they should be: the disk has said no."""
 
     async def run(self, lifecycle: Lifecycle) -> Exit:
         """Until the locust master says quit, or a signal comes; the last run's exit code.  Raises `NoRun`."""
@@ -71,7 +72,7 @@ class BehindLocust:
             except NoLocust as no:
                 raise NoRun(f"{no} with --master-host and --master-port", Exit.INVALID) from no
             nursery.cancel_scope.cancel()
-        return Exit(worker.record.verdict.code) if worker.record is not None else Exit.PASS
+        return Exit(worker.code)
 
     def _worker(self) -> "LocustWorker":
         from loadtest.locust.link import LocustLink
@@ -103,13 +104,24 @@ class BehindLocust:
                     rng=self._rng,
                     sources=sources_of(self._flags, understood.orders),
                     beside=[self._terminal.show, partial(_end_with, course)],
-                    on_second=partial(_hear, course, outputs),
+                    on_second=partial(self._hear, course, outputs),
                     on_log=self._terminal.say,
                 )
                 self._finish(record, outputs)
         except NoRun as no:
             raise RunFailed(str(no), no.code) from no
         return record
+
+    def _hear(self, course: "Course", outputs: Outputs, closed: Closed, run: Collector) -> None:
+        course.hear(closed, run)
+        if self._unwritten is course:
+            return
+        try:
+            outputs.second(closed, run)
+        except OSError as error:
+            # The run goes on: locust is told all the same.
+            self._unwritten = course
+            self._say("error", f"files are not written any more: {error}")
 
     def _finish(self, record: RunRecord, outputs: Outputs) -> None:
         files: list[str] = []
@@ -140,11 +152,6 @@ def _outputs(understood: Understood) -> Outputs:
         return Outputs(understood.files, datetime.now(UTC))
     except OutputError as error:
         raise NoRun(str(error)) from error
-
-
-def _hear(course: "Course", outputs: Outputs, closed: Closed, run: Collector) -> None:
-    outputs.second(closed, run)
-    course.hear(closed, run)
 
 
 async def _end_with(course: "Course", master: Master, over: trio.Event) -> None:

@@ -9,7 +9,6 @@ from random import Random, SystemRandom
 from typing import Final
 
 import trio
-from rich.console import Console
 
 from loadtest.figures.record import RunRecord
 from loadtest.master.collector import Closed, Collector
@@ -18,7 +17,7 @@ from loadtest.master.seats import many
 from loadtest.master.steering import LogLine
 from loadtest.reports.exposition import RunMetrics
 from loadtest.reports.outputs import OutputError, Outputs
-from loadtest.reports.terminal import Terminal
+from loadtest.reports.terminal import Screen, Terminal
 from loadtest.verdicts.verdict import Exit
 from loadtest.web.downloads import downloads
 from loadtest.web.web import LoginNeeded, access_for, serve_web
@@ -46,7 +45,7 @@ class LoadTest:
         self._flags = flags
         self._understood = understood
         self._rng: Random = SystemRandom()
-        self._terminal = Terminal(Console())
+        self._terminal = Terminal(Screen())
         self._outputs: Outputs | None = None
         self._files = ExitStack()
         self._unwritten: OSError | None = None

@@ -315,3 +315,17 @@ async def test_a_run_that_was_stopped_before_it_began_is_no_failure() -> None:
         await rig.hear("stop")
         assert rig.kinds() == ["spawning", "client_stopped", "client_ready"]
         assert rig.said[-1] == "the run was ended before it began"
+
+
+async def test_the_exit_code_is_that_of_the_last_run_also_of_one_that_could_not_be() -> None:
+    async with a_rig() as rig:
+        rig.verdict = Verdict("MISS", 1, ["lost 3"])
+        for at, failure, code in ((1.0, None, 1), (2.0, RunFailed("nobody answers", 4), 4)):
+            rig.failure = failure
+            await rig.spawn(at, Citizen=1)
+            await rig.hear("stop")
+            assert rig.worker.code == code
+        rig.failure, rig.verdict = None, Verdict("PASS", 0, [])
+        await rig.spawn(3.0, Citizen=1)
+        await rig.hear("stop")
+        assert rig.worker.code == 0

@@ -8,6 +8,7 @@ import pytest
 
 from loadtest.figures.latency import PERCENTILES
 from loadtest.figures.record import ExceptionRecord, Moment
+from loadtest.figures.tally import ERRORS_PER_ROW_MAX, OTHER_ERRORS
 from loadtest.figures.totals import Totals
 from loadtest.master.collector import Closed
 from loadtest.reports.csv_files import EXCEPTION_COLUMNS, FAILURE_COLUMNS, HISTORY_COLUMNS, STATS_COLUMNS, CsvFiles
@@ -117,6 +118,17 @@ def test_failures_say_when_they_were_seen_first_and_last_and_parts_are_not_said_
     ]  # fmt: skip
     large, whole = run.read("stats")[1], run.read("stats")[0]
     assert (large["Failure Count"], whole["Failure Count"], whole["Name"]) == ("5", "5", "deliver")
+
+
+def test_texts_that_differ_with_every_failure_do_not_grow_with_the_run(run: Run) -> None:
+    for second in range(3):
+        run.second(told_row("publish", errors={f"error {second}-{n}": 1 for n in range(ERRORS_PER_ROW_MAX)}))
+    run.second(told_row("publish", errors={"error 0-0": 1, OTHER_ERRORS: 1}), told_row("connect", errors={"its own": 1}))
+    read = run.read("failures")
+    assert len(read) == ERRORS_PER_ROW_MAX + 2
+    count = {(row["Name"], row["Error"]): int(row["Occurrences"]) for row in read}
+    assert count["publish", OTHER_ERRORS] == 2 * ERRORS_PER_ROW_MAX + 1
+    assert (count["publish", "error 0-0"], count["connect", "its own"]) == (2, 1)
 
 
 def test_exceptions_name_their_workers(run: Run) -> None:

@@ -47,6 +47,18 @@ def test_everything_that_was_asked_for_is_there_at_the_end(tmp_path: Path) -> No
     }  # fmt: skip
 
 
+def test_a_disk_that_is_full_for_one_file_costs_no_other(tmp_path: Path) -> None:
+    wanted = WantedFiles(None, *(str(tmp_path / name) for name in ("night.json", "night.hlog", "night.html")))
+    with open("/dev/full", "wb") as full, Outputs(wanted, STARTED) as files:
+        assert files._hlog is not None
+        os.dup2(full.fileno(), files._hlog._file.fileno())
+        files._hlog._file.write("what waits to be written")
+        with pytest.raises(OSError, match="No space left"):
+            files.finish(record(2))
+    assert read_record(str(tmp_path / "night.json")) == record(2)
+    assert (tmp_path / "night.html").exists()
+
+
 def test_nothing_asked_for_is_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Outputs(WantedFiles(), STARTED) as files:

@@ -1,14 +1,16 @@
 """A run in a terminal, and on a pipe."""
 
+from errno import EIO
 from io import StringIO
 
 import msgspec
+import pytest
 import trio
 from rich.console import Console
 
 from loadtest.figures.record import Moment, RunRecord
 from loadtest.master.steering import LogLine, Standing
-from loadtest.reports.terminal import LINE_EVERY_S, OVERALL_EVERY, REDRAW_S, Terminal
+from loadtest.reports.terminal import LINE_EVERY_S, OVERALL_EVERY, REDRAW_S, Screen, Terminal
 from tests.support.run_record import record
 
 
@@ -85,3 +87,40 @@ def test_the_end_is_the_summary_and_the_files() -> None:
     Terminal(Console(file=out, width=80)).end(record(5), ["report   night.html"])
     lines = out.getvalue().splitlines()
     assert lines[-2:] == ["  PASS  election_night, 5 s", "   report   night.html"]
+
+
+class Gone(StringIO):
+    """What was written to until its reader left."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+        self._error = error
+
+    def leave(self) -> None:
+        self.error = self._error
+
+    def write(self, text: str) -> int:
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(EIO, "Input/output error")])
+async def test_a_terminal_that_is_gone_ends_nothing(
+    is_terminal: bool, error: OSError, autojump_clock: trio.testing.MockClock
+) -> None:
+    out, run, ended = Gone(error), FakeRun(record(60)), trio.Event()
+    terminal = Terminal(Screen(file=out, width=80, height=40, force_terminal=is_terminal))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(terminal.show, run, ended)
+        await trio.sleep(7)
+        terminal.say(LogLine("", "info", "somebody looks"))
+        out.leave()
+        terminal.say(LogLine("", "warning", "nobody looks"))
+        await trio.sleep(7)
+        ended.set()
+    terminal.end(record(5), ["report   night.html"])
+    assert "somebody looks" in out.getvalue()
+    assert "PASS" not in out.getvalue()

@@ -55,3 +55,40 @@ async def test_the_end_of_the_input_ends_nothing(monkeypatch: pytest.MonkeyPatch
             over.set()
     os.close(theirs)
     os.close(ours)
+
+
+async def test_a_terminal_that_is_closed_ends_nothing() -> None:
+    theirs, ours = pty.openpty()
+    async with a_run(1) as run:
+        over = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(obey_keys, run.master, over, ours)
+            await trio.testing.wait_all_tasks_blocked()
+            os.close(theirs)
+            await trio.testing.wait_all_tasks_blocked()
+            over.set()
+    os.close(ours)
+
+
+async def test_a_command_in_the_background_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = pty.openpty()
+    before = termios.tcgetattr(ours)
+    async with a_run(1) as run:
+        over = trio.Event()
+        async with trio.open_nursery() as nursery:
+            monkeypatch.setattr(os, "tcgetpgrp", lambda _fd: os.getpgrp() + 1)
+            await obey_keys(run.master, over, ours)
+            monkeypatch.setattr(os, "tcgetpgrp", lambda _fd: os.getpgrp())
+            nursery.start_soon(obey_keys, run.master, over, ours)
+            await trio.testing.wait_all_tasks_blocked()
+            taken = termios.tcgetattr(ours)
+            assert taken != before
+            # It is put into the background: a key is not for it, and its end changes nothing.
+            monkeypatch.setattr(os, "tcgetpgrp", lambda _fd: os.getpgrp() + 1)
+            os.write(theirs, b"w")
+            await trio.testing.wait_all_tasks_blocked()
+            over.set()
+        assert termios.tcgetattr(ours) == taken
+        assert run.log == []
+    os.close(theirs)
+    os.close(ours)

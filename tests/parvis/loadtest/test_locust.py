@@ -2,12 +2,21 @@
 
 import importlib.util
 import json
+from datetime import UTC, datetime
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from loadtest.figures.record import Moment
+from loadtest.figures.totals import Totals
+from loadtest.locust.dictated import Dictated
+from loadtest.locust.words import Job
+from loadtest.locust.worker import Course
+from loadtest.master.collector import Closed, Collector
+from loadtest.reports.outputs import Outputs, WantedFiles
 from parvis.loadtest.flags import LoadtestFlags
 from parvis.loadtest.locust import BehindLocust
 from parvis.loadtest.reading import NoRun
@@ -20,6 +29,24 @@ def test_without_zeromq_the_sentence_names_the_extra(tmp_path: Path, monkeypatch
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(NoRun, match=r"pip install 'parvis\[locust\]'"):
         BehindLocust(LoadtestFlags(scenario_file=tiny_scenario(tmp_path)), [])
+
+
+def test_a_full_disk_ends_no_run_and_locust_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behind = BehindLocust(LoadtestFlags(scenario_file=tiny_scenario(tmp_path)), [])
+
+    def second(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Outputs, "second", second)
+    course = Course(Job(1.0, {}, "", 0.0), Dictated([]), lambda: 5000.0)
+    with Outputs(WantedFiles(), datetime.now(UTC)) as outputs:
+        for at_s in (1.0, 2.0):
+            moment = Moment(at_s, 0, 0, {}, 0, {}, {}, {}, 0, [], [])
+            behind._hear(course, outputs, Closed(moment, Totals()), Collector())
+            assert course.moment is moment
+    assert capsys.readouterr().out.count("files are not written any more") == 1
 
 
 def rows_of(stats: dict[str, Any]) -> dict[str, int]:
