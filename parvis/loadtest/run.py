@@ -1,6 +1,7 @@
 """`parvis loadtest` from the flags to the exit code: what is shown, written and steered beside a run."""
 
 import os
+import signal
 import socket
 import sys
 from contextlib import ExitStack
@@ -177,10 +178,21 @@ def _stop_at_signal(lifecycle: Lifecycle) -> Beside:
                 master.give_up(f"{lifecycle.drain_reason} came; a second one ends it at once")
 
             nursery.start_soon(give_up)
+            nursery.start_soon(_hear_hangup, lifecycle)
             await over.wait()
             nursery.cancel_scope.cancel()
 
     return stop
+
+
+async def _hear_hangup(lifecycle: Lifecycle) -> None:
+    """A terminal that is closed ends the run in order, however often it says so: who is frozen is woken, files are written."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        # Started by nohup: it shall go on.
+        return
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            lifecycle.start_drain(signal.Signals.SIGHUP.name)
 
 
 async def _metrics(host: str, port: int) -> Beside:

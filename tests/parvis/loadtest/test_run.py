@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -74,6 +74,14 @@ async def loadtest(*words: str, env: dict[str, str] | None = None) -> AsyncItera
             await process.stdout.aclose()
 
 
+@pytest.fixture
+def _hangups_count() -> Iterator[None]:
+    """The tests may have been started by nohup, which programs inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.timeout(180)
 async def test_a_worker_that_is_killed_is_told_of_and_its_share_goes_to_the_other(tmp_path: Path) -> None:
     record_path = tmp_path / "run.json"
@@ -93,6 +101,26 @@ async def test_a_worker_that_is_killed_is_told_of_and_its_share_goes_to_the_othe
     assert max(moment["users"] for moment in record["moments"][5:]) == 12
     assert record["moments"][-1]["workers"][0]["state"] in ("dead", "ended", "running")
     assert "is lost with 6 users" in program.out
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("is_hung_up", [False, True])
+@pytest.mark.usefixtures("_hangups_count")
+async def test_nobody_has_to_look_on_and_a_closed_terminal_ends_it_in_order(tmp_path: Path, is_hung_up: bool) -> None:
+    record_path = tmp_path / "run.json"
+    async with parvis_up(tmp_path / "data") as up:
+        words = ("-f", tiny_scenario(tmp_path), "-u", "6", "-r", "100", "-t", "1h" if is_hung_up else "6s", "--headless")
+        async with loadtest(*words, "--json", str(record_path), "--host", up.websocket_urls[0]) as program:
+            await program.until(r"users 6 of 6")
+            assert program.process.stdout is not None
+            await program.process.stdout.aclose()
+            if is_hung_up:
+                # The kernel says it, and the shell once more.
+                program.process.send_signal(signal.SIGHUP)
+                program.process.send_signal(signal.SIGHUP)
+            with trio.fail_after(DEADLINE_S):
+                assert await program.process.wait() == 0
+    assert json.loads(record_path.read_text())["verdict"]["word"] == "PASS"
 
 
 @pytest.mark.timeout(180)
