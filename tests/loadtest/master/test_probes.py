@@ -175,13 +175,17 @@ async def test_nobody_on_the_port_is_no_source() -> None:
 
 
 def test_a_process_is_called_what_people_call_it() -> None:
-    words = [sys.executable, "-c", "input()", "gateway", "gateway.id=gateway-7"]
-    child = subprocess.Popen(words, stdin=subprocess.PIPE)
+    words = [sys.executable, "-c", "print(flush=True); input()", "gateway", "gateway.id=gateway-7"]
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
     try:
+        # The kernel shows no words of a program in its very first moment.
+        assert child.stdout.readline() == b"\n"
         assert probes._name(psutil.Process(child.pid))[0] == f"gateway-7 ({child.pid})"
     finally:
         child.kill()
         child.wait()
         assert child.stdin is not None
         child.stdin.close()
+        child.stdout.close()
     assert probes._name(psutil.Process(os.getpid()))[0].startswith("python")
