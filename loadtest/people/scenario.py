@@ -3,6 +3,7 @@
 Whatever is wrong with the file is one plain sentence that says what to change, and where.
 """
 
+import ast
 import hashlib
 import importlib.util
 import re
@@ -170,15 +171,32 @@ def _execute(path: Path, source: bytes) -> dict[str, Any]:
     sys.modules[module.__name__] = module
     sys.path.insert(0, str(path.parent))
     try:
-        exec(compile(source, path, "exec"), module.__dict__)
+        tree = ast.parse(source, path)
+        _refuse_locust(tree, path)
+        exec(compile(tree, path, "exec"), module.__dict__)
     except SyntaxError as error:
-        where = f"{Path(error.filename or path).name}, line {error.lineno}"
-        raise ScenarioError(f"{where}: {error.msg}: {(error.text or '').strip()!r}") from error
+        where = f"{Path(error.filename or path).name}{f', line {error.lineno}' if error.lineno else ''}"
+        raise ScenarioError(f"{where}: {error.msg}{f': {error.text.strip()!r}' if error.text else ''}") from error
+    except ScenarioError:
+        raise
     except (Exception, SystemExit) as error:
         raise ScenarioError(f"{path.name}, line {_line(error, path)}: {_words(error)}") from error
     finally:
         sys.path.remove(str(path.parent))
     return module.__dict__
+
+
+def _refuse_locust(tree: ast.Module, path: Path) -> None:
+    """Importing locust puts its own sockets and clocks (gevent) under the whole process: nothing of ours would work."""
+    for each in ast.walk(tree):
+        if not isinstance(each, (ast.Import, ast.ImportFrom)):
+            continue
+        modules = [name.name for name in each.names] if isinstance(each, ast.Import) else [each.module or ""]
+        if any(module.partition(".")[0] in ("locust", "gevent") for module in modules):
+            raise ScenarioError(
+                f"{path.name}, line {each.lineno}: what locust brings cannot run here: import User, task, between ... from "
+                "loadtest, and write tasks as async def"
+            )
 
 
 def _line(error: BaseException, path: Path) -> int | str:
