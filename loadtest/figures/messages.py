@@ -148,6 +148,8 @@ class Beat(Struct, frozen=True, array_like=True, tag=True):
     """Sentences of why the worker thinks that its own figures are worth nothing."""
     raised: list[Raised] = []
     """By tasks, since the beat before."""
+    wish: str = ""
+    """Why the scenario wants the run to end; empty while it does not."""
 
 
 # --- the worker says ---------------------------------------------------------------------------------

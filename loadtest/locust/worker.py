@@ -260,7 +260,10 @@ class LocustWorker:
     # --- a run ---------------------------------------------------------------------------------------------------
 
     async def _run_course(self, course: Course) -> None:
-        """From begin to end; whatever it comes to is told before the master hears that we are free."""
+        """From begin to end; whatever it comes to is told before the master hears that we are free.
+
+        That it does not hear before it has said stop: it would give us the next step of the same ramp.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell_seconds, course)
             try:
@@ -269,7 +272,6 @@ class LocustWorker:
                 self._say(str(failure))
                 if not course.over.is_set():
                     self.code = failure.code
-                    # Free again at once, it would be given the next step of the same ramp.
                     self._session.failed(str(failure))
                     self._send()
                     await course.over.wait()
@@ -277,6 +279,9 @@ class LocustWorker:
                 self.code = record.verdict.code
                 course.close(record)
                 self._tell_verdict(record)
+                if not course.over.is_set():
+                    self._say("the run ended by itself: this worker is free again when the locust master says stop")
+                    await course.over.wait()
             nursery.cancel_scope.cancel()
         await self._tell(course)
         self._course = None

@@ -123,6 +123,8 @@ class Conductor:
             case Beat():
                 seat.users = sum(message.users.values())
                 self._look_for_users()
+                if message.wish:
+                    self.stop(message.wish, now_us)
             case Failed():
                 self._failed(index, message, now_us)
             case Hushed() if seat.state is WorkerState.RUNNING:

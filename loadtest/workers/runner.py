@@ -159,7 +159,7 @@ class Runner:
             findings=findings, acked=self._speech.take_acked(), seen=self._sightings.take(),
             refusals=self._tally.take_refusals(), health=health,
             stops=[*self._tally.stops, *(self._check.stops() if self._is_hushed else [])],
-            raised=self._tally.take_raised(),
+            raised=self._tally.take_raised(), wish=self._environment.runner.wish,
         )  # fmt: skip
 
     # --- who is there ----------------------------------------------------------------------------------

@@ -238,6 +238,27 @@ async def test_a_run_that_cannot_be_made_is_a_sentence_on_its_page_and_is_tried_
         assert len(rig.courses) == 2
 
 
+async def test_a_run_that_ended_by_itself_is_free_again_when_somebody_says_stop() -> None:
+    async with a_rig() as rig:
+
+        async def carry_out(course: Course) -> RunRecord:
+            rig.courses.append(course)
+            await trio.lowlevel.checkpoint()
+            return record_of(rig.collector, Verdict("MISS", 1, ["2 offsets were lost"]))
+
+        rig.worker._carry_out = carry_out
+        await rig.spawn(Citizen=1)
+        await rig.spawn(2.0, Citizen=2)
+        assert len(rig.courses) == 1
+        assert [each["msg"] for each in rig.sent("exception")] == ["MISS: 2 offsets were lost"]
+        assert rig.said[-1] == "the run ended by itself: this worker is free again when the locust master says stop"
+        assert "client_ready" not in rig.kinds()
+        await rig.hear("stop")
+        assert rig.kinds()[-2:] == ["client_stopped", "client_ready"]
+        await rig.spawn(3.0, Citizen=1)
+        assert len(rig.courses) == 2
+
+
 async def test_quit_ends_the_run_and_the_worker() -> None:
     async with a_rig() as rig:
         await rig.spawn(Citizen=1)

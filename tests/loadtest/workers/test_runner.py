@@ -283,6 +283,25 @@ async def test_a_listener_that_raises_is_told_like_a_task(autojump_clock: MockCl
         assert "test_start" in rig.told
 
 
+async def test_a_scenario_may_wish_the_end(autojump_clock: MockClock) -> None:
+    class Leader(User):
+        rooms = (ROOM,)
+        wait_time = constant(1)
+
+        @task
+        async def end(self) -> None:
+            self.environment.runner.quit("all is said")
+
+    async with _running(Leader) as rig:
+        rig.runner.begin(now_us())
+        rig.goal(1.0, Leader=0)
+        await trio.sleep(1)
+        assert rig.runner.beat().wish == ""
+        rig.goal(1.0, Leader=1)
+        await trio.sleep(2)
+        assert rig.runner.beat().wish == rig.runner.beat().wish == "the scenario ended it: all is said"
+
+
 async def test_listeners_of_a_run_are_gone_with_it(autojump_clock: MockClock) -> None:
     async with _running(Citizen) as rig:
         before = [list(hook._listeners) for hook in Events().all()]
