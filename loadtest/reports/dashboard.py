@@ -67,12 +67,17 @@ def plain_line(standing: Standing, now: Moment | None) -> str:
     times = f"p50 {milliseconds(took.p50)}, p99 {milliseconds(took.p99)}, max {milliseconds(took.max)}" if took.count else NOTHING
     failed = rates.get("connects_failed", 0.0)
     return (
-        f"{clock(now.at_s):>7}  users {now.users:,} of {now.users_wanted:,}, connected {now.connected:,}"
+        f"{clock(now.at_s):>7}  users {now.users:,}{_bound_for(now)}{now.users_wanted:,}, connected {now.connected:,}"
         f" | publishes {per_second(rates.get('publishes', 0.0))}, deliveries {per_second(rates.get('deliveries', 0.0))}"
         f" | deliver {times} | lost or wrong {now.violations:,}"
         + (f", skipped {per_second(rates['skipped'])}" if rates.get("skipped") else "")
         + (f", connects failed {per_second(failed)}" if failed else "")
     )
+
+
+def _bound_for(now: Moment) -> str:
+    """Between how many there are and how many there shall be: nobody is one "of" fewer."""
+    return " of " if now.users <= now.users_wanted else ", on the way to "
 
 
 def clock(seconds: float) -> str:
@@ -118,7 +123,7 @@ def _flow(moments: Sequence[Moment], now: Moment, overall: Overall, width: int) 
     rates, cells = now.counts_per_s, min(SPARK_SECONDS, width - 44)
     recent = moments[-cells:]
     users = Text.assemble(
-        (f"{now.users:,}", "bold"), (" living of ", "dim"), f"{now.users_wanted:,}", (" wanted, ", "dim"),
+        (f"{now.users:,}", "bold"), (f" living{_bound_for(now)}", "dim"), f"{now.users_wanted:,}", (" wanted, ", "dim"),
         (f"{now.connected:,}", "bold" if now.connected >= now.users else "bold yellow"), (" connected", "dim"),
     )  # fmt: skip
     for name in ("connects", "disconnects", "resumes"):

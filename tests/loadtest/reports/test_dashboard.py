@@ -62,6 +62,14 @@ def test_the_line_for_a_pipe() -> None:
     assert plain_line(standing(), calm).endswith(" | deliver \N{EN DASH} | lost or wrong 0")
 
 
+def test_users_on_their_way_out_are_not_so_many_of_fewer() -> None:
+    leaving = msgspec.structs.replace(RUN.moments[43], users_wanted=0)
+    assert plain_line(standing(), leaving).startswith("   0:44  users 5,000, on the way to 0, connected 2,750 | ")
+    assert shown(now=leaving)[2].startswith(" users       5,000 living, on the way to 0 wanted, 2,750 connected")
+    gone = msgspec.structs.replace(leaving, users=0)
+    assert plain_line(standing(), gone).startswith("   0:44  users 0 of 0, ")
+
+
 def test_violations_are_named_and_what_was_announced_is_told_beside() -> None:
     assert wrong(0, {}).plain == "0 lost or wrong"
     line = wrong(3, {"lost": 2, "reordered": 1, "skipped": 1500, "slots_missed": 4})
