@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 
@@ -130,7 +130,8 @@ async def find_targets(urls: Iterable[str]) -> list[Target]:
     return [await _find(url) for url in urls]
 
 
-async def _find(url: str) -> Target:
+def split_address(url: str) -> tuple[SplitResult, str, int]:
+    """A gateway's address, with its host and its port.  Raises `ValueError` with one plain sentence."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "wss" else 80)
@@ -138,13 +139,18 @@ async def _find(url: str) -> Target:
         raise ValueError(f"{url} is no address of a gateway: write it as ws://HOST:8001") from None
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError(f"{url} is no address of a gateway: write it as ws://HOST:8001")
+    return parts, parts.hostname, port
+
+
+async def _find(url: str) -> Target:
+    parts, host, port = split_address(url)
     try:
-        found = await trio.socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ValueError(f"there is no host named {parts.hostname}: check --host, or take its numeric address") from None
+        raise ValueError(f"there is no host named {host}: check --host, or take its numeric address") from None
     family, _, _, _, address = found[0]
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(url, parts.netloc, path, parts.hostname, parts.scheme == "wss", socket.AddressFamily(family), tuple(address))
+    return Target(url, parts.netloc, path, host, parts.scheme == "wss", socket.AddressFamily(family), tuple(address))
 
 
 def parse_source_ips(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """All files that a run leaves behind: asked for before it, written during it, finished after it.
 
 What cannot be written is refused before the run, in one sentence: nobody should wait an hour
-to learn that a folder is not there.
+to learn that a place takes no files.
 """
 
 import os
@@ -35,6 +35,18 @@ class WantedFiles:
     hlog: str | None = None
     html: str | None = None
 
+    def named(self, *, users: int, spawn_rate: float, run_time_s: float | None) -> "WantedFiles":
+        """The same with ``{u}``, ``{r}`` and ``{t}`` filled in, as locust does; ``{t}`` stays where a run has no end."""
+        values = {"{u}": users, "{r}": spawn_rate, "{t}": run_time_s}
+
+        def fill(name: str | None) -> str | None:
+            for mark, value in values.items():
+                if name is not None and value is not None:
+                    name = name.replace(mark, f"{value:.15g}")
+            return name
+
+        return WantedFiles(fill(self.csv), fill(self.json), fill(self.hlog), fill(self.html))
+
 
 class Outputs:
     """The files of one run; a context manager, which closes them in any case."""
@@ -44,6 +56,9 @@ class Outputs:
         self._wanted = wanted
         self._csv: CsvFiles | None = None
         self._hlog: HistogramLog | None = None
+        for flag, path in (("--csv", wanted.csv), ("--json", wanted.json), ("--hlog", wanted.hlog), ("--html", wanted.html)):
+            if path is not None:
+                _make_folder(flag, path)
         for flag, path in (("--json", wanted.json), ("--html", wanted.html)):
             if path is not None:
                 _check_writable(flag, path)
@@ -104,12 +119,18 @@ class Outputs:
             yield f"hlog     {self._wanted.hlog}"
 
 
+def _make_folder(flag: str, path: str) -> None:
+    """Folders that are not there yet are made, as locust does."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refusal(flag, path, error) from error
+
+
 def _check_writable(flag: str, path: str) -> None:
     folder = Path(path).parent
     if Path(path).is_dir():
         raise OutputError(f"{flag} {path}: that is a folder; name a file in it")
-    if not folder.is_dir():
-        raise OutputError(f"{flag} {path}: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{flag} {path}: files cannot be written to {folder}; name another folder")
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Final
-from urllib.parse import urlsplit
 
-from loadtest.connections.dialing import find_targets, missing_source_ip, shortage
+from loadtest.connections.dialing import find_targets, missing_source_ip, shortage, split_address
 from loadtest.connections.reach import why_unreachable
 from loadtest.master.orders import Orders
 from loadtest.master.probes import ListedProcesses, LocalProcesses, Scrape, Source
@@ -68,8 +67,8 @@ def sources_of(flags: LoadtestFlags, orders: Orders) -> list[Source]:
         return [said(_scrape_of(url)) for url in flags.observe]
     if flags.target_data_dir is not None:
         return [ListedProcesses(Path(flags.target_data_dir))]
-    parts = [urlsplit(host) for host in orders.hosts]
-    ports = [each.port or (443 if each.scheme == "wss" else 80) for each in parts if is_loopback(each.hostname or "")]
+    addresses = [split_address(url) for url in orders.hosts]
+    ports = [port for _, host, port in addresses if is_loopback(host)]
     return [LocalProcesses(ports)] if ports else []
 
 

@@ -13,7 +13,7 @@ from loadtest.verdicts.compare import FLOOR_MS, TOLERANCE
 from loadtest.verdicts.compare_table import run_compare
 from loadtest.verdicts.verdict import Exit
 from parvis.loadtest.flags import LoadtestFlags
-from parvis.loadtest.listing import classes_of, task_ratios
+from parvis.loadtest.listing import classes_of, options_of, task_ratios
 from parvis.loadtest.reading import NoRun, read_flags, said, scenario_of
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 
@@ -139,6 +139,6 @@ def _show(flags: LoadtestFlags) -> int:
     if flags.show_task_ratio:
         lines = task_ratios(said(lambda: scenario.choose(flags.tags, flags.exclude_tags)))
     else:
-        lines = classes_of(scenario)
+        lines = [*classes_of(scenario), *options_of(scenario)]
     print("\n".join(lines))
     return Exit.PASS

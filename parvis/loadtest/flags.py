@@ -23,6 +23,8 @@ _VIEW: Final = Group("Watching and steering", sort_key=6)
 _WORKERS: Final = Group("Workers", sort_key=7)
 
 _PORT: Final = Number(gte=0, lte=65535)
+# Above it nothing is smoothed any more; and it is no infinity.
+_RATE: Final = Number(gt=0, lte=1_000_000)
 _SEVERAL: Final = {"consume_multiple": True, "negative": (), "show_default": False}
 _YES: Final = {"negative": (), "show_default": False}
 
@@ -34,11 +36,11 @@ class LoadtestFlags:
     # --- Load
     users: Annotated[int | None, Parameter(name=["--users", "-u"], group=_LOAD, validator=Number(gte=0))] = None
     """How many users there are at the peak; by default as many as the scenario says, or 100."""
-    spawn_rate: Annotated[float | None, Parameter(name=["--spawn-rate", "-r"], group=_LOAD, validator=Number(gt=0))] = None
+    spawn_rate: Annotated[float | None, Parameter(name=["--spawn-rate", "-r"], group=_LOAD, validator=_RATE)] = None
     """Users to start a second; by default as the scenario says, or 10."""
     run_time: Annotated[str | None, Parameter(name=["--run-time", "-t"], group=_LOAD)] = None
     """How long, as in 90, 90s or 1h30m; by default as long as the scenario says."""
-    connect_rate: Annotated[float, Parameter(group=_LOAD, validator=Number(gt=0))] = 1000.0
+    connect_rate: Annotated[float, Parameter(group=_LOAD, validator=_RATE)] = 1000.0
     """First connections to begin a second, at most, of all workers together."""
     stop_timeout: Annotated[str, Parameter(name=["--stop-timeout", "-s"], group=_LOAD)] = "10s"
     """What tasks have for ending by themselves when the run ends; then they are cancelled."""
@@ -55,7 +57,7 @@ class LoadtestFlags:
     seed: Annotated[int | None, Parameter(group=_SCENARIO)] = None
     """What all choices of users follow from; by default another one each time. The report names it."""
     list_: Annotated[bool, Parameter(name=["--list", "-l"], group=_SCENARIO, **_YES)] = False
-    """Show the user classes of the scenario, or the scenarios there are, and end."""
+    """Show the user classes and options of the scenario, or the scenarios there are, and end."""
     print_locustfile: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
     """Print the locustfile that a stock locust master needs for this scenario, and end."""
     show_task_ratio: Annotated[bool, Parameter(group=_SCENARIO, **_YES)] = False
@@ -81,8 +83,8 @@ class LoadtestFlags:
     csv: Annotated[str | None, Parameter(group=_FILES)] = None
     """PREFIX of locust's four files, written every second."""
     html: Annotated[str | None, Parameter(group=_FILES)] = None
-    """FILE for the report: one page with charts, for people."""
-    json: Annotated[str | None, Parameter(group=_FILES)] = None
+    """FILE for the report: one page with charts. {u}, {r} and {t} in a file's name become users, spawn rate and seconds."""
+    json: Annotated[str | None, Parameter(name=["--json", "--json-file"], group=_FILES)] = None
     """FILE for the whole record, for programs and for parvis loadtest compare."""
     hlog: Annotated[str | None, Parameter(group=_FILES)] = None
     """FILE for every second's histograms, in HdrHistogram's log format."""

@@ -1,4 +1,4 @@
-"""`--list` and `--show-task-ratio`: a scenario's classes, and how often each task is picked.  Pure."""
+"""`--list` and `--show-task-ratio`: a scenario's classes and options, and how often each task is picked.  Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +14,15 @@ def classes_of(scenario: Scenario) -> list[str]:
         kind = "reader" if issubclass(each, Reader) else "user"
         count = f"{each.fixed_count} of them" if each.fixed_count else f"weight {each.weight:g}"
         lines.append(f"{each.__name__:<20} {kind}, {count}")
+    return lines
+
+
+def options_of(scenario: Scenario) -> list[str]:
+    """A line for each option of the scenario's own, as it is set."""
+    lines = []
+    for name, option in scenario.options.items():
+        text = f"-o {name}={option.default}"
+        lines.append(f"{text:<20} {option.help}".rstrip())
     return lines
 
 

@@ -6,16 +6,16 @@ which port is free) is asked in parvis/loadtest/run.py.
 
 import os
 import platform
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 import psutil
 
-from loadtest.connections.dialing import parse_source_ips
+from loadtest.connections.dialing import parse_source_ips, split_address
 from loadtest.master.durations import duration_s
 from loadtest.master.fault_plan import Fault, parse_faults
 from loadtest.master.orders import Orders, RunPlan
@@ -68,6 +68,8 @@ def read_flags(flags: LoadtestFlags, command: Sequence[str]) -> Understood:
     values = said(lambda: scenario.option_values(options))
     cast = said(lambda: scenario.choose(flags.tags, flags.exclude_tags))
     run_time_s = _span("--run-time", flags.run_time)
+    if run_time_s == 0:
+        raise NoRun("--run-time 0 leaves no time to measure anything: give it 1s or more, or leave it out")
     shape = scenario.make_shape(users=flags.users, spawn_rate=flags.spawn_rate, run_time_s=run_time_s, options=values)
     local = 0 if flags.master else _count(flags.processes)
     plan = RunPlan(
@@ -81,7 +83,7 @@ def read_flags(flags: LoadtestFlags, command: Sequence[str]) -> Understood:
     orders = Orders(
         plan=plan,
         scenario=scenario.name,
-        hosts=_hosts(flags.hosts) or tuple(scenario.hosts) or DEFAULT_HOSTS,
+        hosts=_hosts(flags.hosts or scenario.hosts or DEFAULT_HOSTS),
         seed=flags.seed if flags.seed is not None else secrets.randbits(32),
         source_ips=tuple(said(lambda: parse_source_ips(",".join(flags.source_ips)))) if flags.source_ips else (),
         tags=flags.tags,
@@ -100,7 +102,9 @@ def read_flags(flags: LoadtestFlags, command: Sequence[str]) -> Understood:
         local_workers=local,
         faults=said(lambda: parse_faults(flags.faults)) if flags.faults else list(scenario.faults),
         target_data_dir=Path(flags.target_data_dir) if flags.target_data_dir is not None else None,
-        files=WantedFiles(csv=flags.csv, json=flags.json, hlog=flags.hlog, html=flags.html),
+        files=WantedFiles(csv=flags.csv, json=flags.json, hlog=flags.hlog, html=flags.html).named(
+            users=shape.users, spawn_rate=shape.spawn_rate, run_time_s=shape.run_time_s
+        ),
         autoquit_s=_span("--autoquit", flags.autoquit),
         secret=read_secret(flags),
     )
@@ -110,6 +114,10 @@ def scenario_of(flags: LoadtestFlags) -> Scenario:
     """Of `-f`.  Raises `NoRun`."""
     if flags.master and flags.worker:
         raise NoRun("--master and --worker are two processes: start one with --master, the others with --worker")
+    if flags.processes != 1 and flags.master:
+        raise NoRun("--master starts no worker: leave --processes out and start them with --worker, or leave --master out")
+    if flags.processes != 1 and flags.worker and not flags.locust:
+        raise NoRun("--worker is one process: leave --processes out, and start --worker as often as there shall be processes")
     if flags.locust and not flags.worker:
         raise NoRun("--locust says whose worker this is: add --worker, and --master-host for where the locust master is")
     if flags.scenario_file is None:
@@ -178,7 +186,6 @@ def _read_options(words: Sequence[str]) -> dict[str, str]:
 
 def _hosts(urls: Sequence[str]) -> tuple[str, ...]:
     for url in urls:
-        if not re.match(r"wss?://[^/\s]", url):
-            raise NoRun(f"{url} is no address of a gateway: write it as ws://HOST:8001")
+        said(partial(split_address, url))
     return tuple(urls)
 

@@ -66,6 +66,8 @@ class Worker:
 
     async def _work(self) -> None:
         flags = self._flags
+        if not flags.supervised:
+            print(f"looks for the master at {flags.master_host}:{flags.master_port}", flush=True)
         try:
             await run_worker(
                 SocketNetwork(), flags.master_host, flags.master_port, self._hello, self._secret, self._make_work,

@@ -67,11 +67,26 @@ def test_nothing_asked_for_is_nothing_written(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("flag", ["csv", "json", "hlog", "html"])
-def test_a_folder_that_is_not_there_is_refused_before_the_run(tmp_path: Path, flag: str) -> None:
-    path = str(tmp_path / "none" / "night")
-    with pytest.raises(OutputError, match=rf"^--{flag} {path}: ") as refused:
+def test_a_folder_that_is_not_there_is_made_as_locust_does(tmp_path: Path, flag: str) -> None:
+    with Outputs(WantedFiles(**{flag: str(tmp_path / "one" / "two" / "night")}), STARTED) as files:
+        files.finish(record(2))
+    assert [each for each in (tmp_path / "one" / "two").iterdir() if each.name.startswith("night")]
+
+
+@pytest.mark.parametrize("flag", ["csv", "json", "hlog", "html"])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_run(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "file").touch()
+    path = str(tmp_path / "file" / "night")
+    with pytest.raises(OutputError, match=rf"^--{flag} {path}: cannot be written .*; name another place$") as refused:
         Outputs(WantedFiles(**{flag: path}), STARTED)
     assert "\n" not in str(refused.value)
+
+
+def test_names_say_how_much_as_in_locust() -> None:
+    wanted = WantedFiles(csv="{u}/x", html="x_{u}_{r}_{t}.html", hlog="{other}")
+    named = wanted.named(users=5000, spawn_rate=0.5, run_time_s=90.0)
+    assert named == WantedFiles(csv="5000/x", html="x_5000_0.5_90.html", hlog="{other}")
+    assert wanted.named(users=10_000_000, spawn_rate=10.0, run_time_s=None).html == "x_10000000_10_{t}.html", "without an end"
 
 
 @pytest.mark.parametrize("flag", ["json", "hlog", "html"])

@@ -5,6 +5,7 @@ import inspect
 from dataclasses import fields
 
 import pytest
+from cyclopts import ValidationError
 
 from parvis.loadtest.command import loadtest
 from parvis.loadtest.flags import LoadtestFlags
@@ -13,7 +14,8 @@ from parvis.loadtest.flags import LoadtestFlags
 _LOCUSTS = (
     "-f --locustfile -H --host -u --users -r --spawn-rate -t --run-time -l --list --web-host -P --web-port --headless "
     "--autostart --autoquit --master --worker --master-bind-host --master-bind-port --expect-workers --expect-workers-max-wait "
-    "--master-host --master-port --processes -T --tags -E --exclude-tags --csv --html --json --show-task-ratio -s --stop-timeout"
+    "--master-host --master-port --processes -T --tags -E --exclude-tags --csv --html --json --json-file --show-task-ratio "
+    "-s --stop-timeout"
 )
 
 
@@ -36,6 +38,13 @@ def test_every_flag_says_what_it_is_for() -> None:
 
 def test_nothing_is_asked_for_that_has_no_default() -> None:
     assert LoadtestFlags() == LoadtestFlags(**{field.name: field.default for field in fields(LoadtestFlags)})
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "inf", "nan"])
+@pytest.mark.parametrize("flag", ["--spawn-rate", "--connect-rate"])
+def test_a_rate_is_above_nothing_and_below_infinity(flag: str, rate: str) -> None:
+    with pytest.raises(ValidationError, match="Must be"):
+        loadtest.parse_args([flag, rate], exit_on_error=False, print_error=False)
 
 
 def test_flags_that_take_several_take_them_at_once_or_one_by_one() -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from loadtest.people.scenario import Scenario, load_scenario
-from parvis.loadtest.listing import classes_of, task_ratios
+from parvis.loadtest.listing import classes_of, options_of, task_ratios
 
 SCENARIO = '''
-from loadtest import Reader, TaskSet, User, tag, task
+from loadtest import Option, Reader, TaskSet, User, tag, task
+
+options = {"wall": Option(10.0, "messages a second at 20:00"), "loud": Option(False)}
 
 
 class Listener(Reader):
@@ -57,6 +59,10 @@ def test_a_line_for_each_class(scenario: Scenario) -> None:
         ["Listener", "reader,", "weight", "3"],
         ["Speaker", "user,", "weight", "1"],
     ]
+
+
+def test_a_line_for_each_option_as_it_is_set(scenario: Scenario) -> None:
+    assert options_of(scenario) == ["-o wall=10.0         messages a second at 20:00", "-o loud=False"]
 
 
 def test_ratios_of_users_and_of_what_they_do(scenario: Scenario) -> None:

@@ -60,11 +60,12 @@ async def test_locust_is_whose_worker_it_is(tmp_path: Path) -> None:
 
 
 async def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
-    behind = ("loadtest", "-f", tiny_scenario(tmp_path), "--worker", "--locust")
+    tiny = tiny_scenario(tmp_path)
+    behind = ("loadtest", "-f", tiny, "--worker", "--locust")
     for words, sentence in (
         (("-u", "5"), "leave -u, -r and -t to it"),
         (("--master-host", "no.such.host.invalid"), "--master-host no.such.host.invalid: "),
-        (("--json", str(tmp_path / "no" / "x.json")), "make it first"),
+        (("--json", f"{tiny}/x.json"), "name another place"),
     ):
         ended = await run_parvis(*behind, *words)
         assert (ended.code, ended.err.count("\n")) == (2, 1), ended

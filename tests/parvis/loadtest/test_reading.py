@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.master.fault_plan import ServerFault
+from loadtest.reports.outputs import WantedFiles
 from loadtest.verdicts.verdict import Exit
 from parvis.loadtest.flags import LoadtestFlags
 from parvis.loadtest.reading import SECRET_VARIABLE, NoRun, read_flags, read_secret, this_machine
@@ -74,6 +75,11 @@ def test_everything_that_was_said_is_in_the_orders(flags: LoadtestFlags) -> None
     assert (read.target_data_dir, read.autoquit_s) == (Path("data"), 5.0)
 
 
+def test_names_of_files_say_how_much_as_in_locust(flags: LoadtestFlags) -> None:
+    said = replace(flags, users=100, spawn_rate=2.5, run_time="1m", html="x_{u}_{r}_{t}.html", csv="{u}", json="{u}.json")
+    assert read_flags(said, []).files == WantedFiles(html="x_100_2.5_60.html", csv="100", json="100.json")
+
+
 def test_a_master_of_other_machines_starts_no_worker(flags: LoadtestFlags) -> None:
     read = read_flags(replace(flags, master=True, expect_workers=3, autostart=True), [])
     assert (read.local_workers, read.orders.plan.workers_expected, read.orders.plan.starts_by_itself) == (0, 3, True)
@@ -93,6 +99,7 @@ def test_another_seed_each_time_unless_one_is_named(flags: LoadtestFlags) -> Non
         ({"scenario_file": None}, "name a scenario with -f: a Python file, or one of "),
         ({"scenario_file": "nowhere.py"}, "there is no file nowhere.py"),
         ({"run_time": "soon"}, "--run-time: 'soon' is not a span of time"),
+        ({"run_time": "0s"}, "--run-time 0 leaves no time to measure anything"),
         ({"stop_timeout": "soon"}, "--stop-timeout: 'soon'"),
         ({"autoquit": "soon"}, "--autoquit: 'soon'"),
         ({"expect_workers_max_wait": "soon"}, "--expect-workers-max-wait: 'soon'"),
@@ -105,8 +112,12 @@ def test_another_seed_each_time_unless_one_is_named(flags: LoadtestFlags) -> Non
         ({"source_ips": ("localhost",)}, '"localhost" is neither an address nor a range'),
         ({"faults": ("soon",)}, 'the fault "soon" needs a time'),
         ({"hosts": ("http://a",)}, "http://a is no address of a gateway: write it as ws://HOST:8001"),
+        ({"hosts": ("ws://a:99999",)}, "ws://a:99999 is no address of a gateway"),
+        ({"hosts": ("ws://[::1",)}, "ws://[::1 is no address of a gateway"),
         ({"processes": 0}, "--processes 0 starts no worker"),
         ({"master": True, "worker": True}, "--master and --worker are two processes"),
+        ({"master": True, "processes": 4}, "--master starts no worker: leave --processes out"),
+        ({"worker": True, "processes": -1}, "--worker is one process: leave --processes out"),
         ({"secret_file": "nowhere"}, "--secret-file nowhere cannot be read: No such file"),
     ],
 )
@@ -122,6 +133,12 @@ def test_a_scenario_with_a_syntax_error_names_the_line(flags: LoadtestFlags, tmp
     (tmp_path / "wrong.py").write_text("x = 1\ndef talk(:\n")
     with pytest.raises(NoRun, match=r"wrong\.py, line 2: "):
         read_flags(replace(flags, scenario_file=str(tmp_path / "wrong.py")), [])
+
+
+def test_the_host_of_a_class_is_looked_at_like_the_commands(flags: LoadtestFlags, tmp_path: Path) -> None:
+    (tmp_path / "far.py").write_text(SCENARIO + '    host = "ws://a:99999"\n')
+    with pytest.raises(NoRun, match="ws://a:99999 is no address of a gateway"):
+        read_flags(replace(flags, scenario_file=str(tmp_path / "far.py")), [])
 
 
 def test_a_class_may_name_the_host(flags: LoadtestFlags, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from tests.support.tree import ROOT
 DEADLINE_S = 60.0
 
 
-async def test_a_worker_says_who_it_is_and_leaves_at_the_first_signal(tmp_path: Path, nursery: trio.Nursery) -> None:
+async def test_a_worker_says_who_it_is_and_leaves_at_the_first_signal(
+    tmp_path: Path, nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]
+) -> None:
     scenario = load_scenario(tiny_scenario(tmp_path))
     listener = await SocketNetwork().listen("127.0.0.1", 0)
     flags = LoadtestFlags(scenario_file=str(scenario.path), worker=True, master_port=listener.port)
@@ -50,6 +52,7 @@ async def test_a_worker_says_who_it_is_and_leaves_at_the_first_signal(tmp_path: 
     assert hello.clients_max > 0
     assert welcome.index == 0
     assert ends == [Exit.PASS]
+    assert capsys.readouterr().out == f"looks for the master at 127.0.0.1:{listener.port}\n", "who waits says for what"
 
 
 def _first(_hello: Hello) -> int:
