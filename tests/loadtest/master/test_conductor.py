@@ -63,11 +63,8 @@ class Rig:
         self.it.heard(index, message, self.now_us)
         self._take()
 
-    def beat(self, index: int, users: int, wish: str = "") -> None:
-        health = Health(0, 0, 0, 0, 0)
-        self.hear(
-            index, Beat(1, self.now_us, {"Citizen": users}, users, {}, [], {}, [], [], [], {}, health, wish=wish)
-        )
+    def beat(self, index: int, users: int) -> None:
+        self.hear(index, Beat(1, self.now_us, {"Citizen": users}, users, {}, [], {}, [], [], [], {}, Health(0, 0, 0, 0, 0)))
 
     def pass_(self, seconds: float, *living: int) -> None:
         """Time goes by in steps of a quarter second; who lives answers."""
@@ -113,17 +110,6 @@ def test_nobody_begins_before_all_expected_workers_are_prepared() -> None:
     begins = Start(rig.now_us + round(START_LEAD_S * SECOND_US))
     assert rig.told(0, Start) == rig.told(1, Start) == [begins]
     assert [rig.goal(0), rig.goal(1)] == [{"Citizen": 5}, {"Citizen": 5}]
-
-
-def test_a_scenario_ends_the_run_of_all_workers() -> None:
-    rig = Rig(2).running(0, 1)
-    rig.beat(0, 5)
-    assert rig.it.phase == "spawning"
-    rig.beat(1, 5, wish="the scenario ended it: all is said")
-    rig.beat(0, 5, wish="the scenario ended it")
-    assert (rig.it.phase, rig.told(0, Hush), rig.told(1, Hush)) == ("stopping", [Hush(2.0)], [Hush(2.0)])
-    assert rig.news().count("the run ends: ") == rig.news().count("the run ends: the scenario ended it: all is said") == 1
-    assert rig.it.invalid == []
 
 
 def test_a_run_that_waits_for_a_person_begins_with_the_persons_numbers() -> None:

@@ -172,3 +172,20 @@ async def test_a_run_in_which_nobody_was_answered_is_unreachable(monkeypatch: py
         record = await run.end()
     assert (record.verdict.word, record.verdict.code) == ("UNREACHABLE", 4)
     assert "and refused nobody" in record.verdict.reasons[0]
+
+
+async def test_a_scenario_on_one_worker_ends_the_run_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    beat = NumberWork.beat
+    async with a_run(2) as run:
+        run.start_worker("w-1")
+        run.start_worker("w-2")
+        await run.until("the run begins")
+        wishing = run.works[0]
+        monkeypatch.setattr(
+            NumberWork, "beat",
+            lambda work: msgspec.structs.replace(beat(work), wish="the scenario ended it: enough" if work is wishing else ""),
+        )  # fmt: skip
+        await run.until("the run ends: the scenario ended it: enough")
+        record = await run.end()
+    assert run.ends == [None, None]
+    assert record.verdict.word == "PASS"
