@@ -6,24 +6,20 @@ missed on a machine that others used (a tenth of it or more), or that is not of 
 """
 
 import argparse
-import shutil
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-
-import msgspec
 
 from bench.cases import say
 from bench.child import ROOT
 from bench.cluster_cases import FULL, QUICK, ClusterBench
 from bench.cluster_report import table
 from bench.cluster_verdict import MACHINE, overall, rows_of
+from bench.ending import conclude, wanted_parts, work_dir
 from bench.others import OthersShare
-from bench.report import rows_as_records
 from bench.run import RUNS, machine_now, raise_files_limit
 from bench.sheet import Sheet
-from bench.verdict import EXIT_CODES
 
 RESULT = ROOT / "build" / "bench-cluster.json"
 WORK_DIR = ROOT / "build" / "bench-cluster"
@@ -48,36 +44,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=0, help=f"how many runs the medians are of ({RUNS}; 1 with --quick)")
     parser.add_argument("--only", default="", help=f"parts to measure, with commas between: {', '.join(PARTS)}")
     given = parser.parse_args(arguments)
-    wanted = given.only.split(",") if given.only else list(PARTS)
-    unknown = [part for part in wanted if part not in PARTS]
-    if unknown:
-        parser.error(f"no part is called {unknown[0]}: there are {', '.join(PARTS)}")
+    wanted = wanted_parts(parser, given.only, PARTS)
     raise_files_limit(FILES_MIN)
     runs = given.runs or (1 if given.quick else RUNS)
     command = " ".join(["python", "-m", "bench.cluster", *(sys.argv[1:] if arguments is None else arguments)])
     sheet = Sheet(machine_now(command), runs, quick=given.quick)
-    shutil.rmtree(WORK_DIR, ignore_errors=True)
-    WORK_DIR.mkdir(parents=True)
-    bench = ClusterBench(sheet, QUICK if given.quick else FULL, WORK_DIR)
-    began = time.monotonic()
-    for number in range(1, runs + 1):
-        say(f"--- run {number} of {runs}, {time.monotonic() - began:.0f} s after the start")
-        others = OthersShare([])
-        for part in wanted:
-            bench.attempt(part, partial(PARTS[part], bench))
-        # Everything of ours has ended, and is counted as ours.
-        sheet.add(MACHINE, "all", "others_share", others.now([]))
-    rows = rows_of(sheet)
-    judgement = overall(rows, sheet, judge_all=len(wanted) == len(PARTS))
-    sheet.rows, sheet.verdict = rows_as_records(rows), judgement.value
-    RESULT.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1))
-    print(table(sheet))
-    print(f"\n{judgement.value} after {time.monotonic() - began:.0f} s; {RESULT.relative_to(ROOT)} holds every sample")
-    if sheet.failures:
-        print(f"what could not be measured has left its logs in {WORK_DIR.relative_to(ROOT)}")
-    else:
-        shutil.rmtree(WORK_DIR)
-    return EXIT_CODES[judgement]
+    with work_dir(WORK_DIR, sheet):
+        bench = ClusterBench(sheet, QUICK if given.quick else FULL, WORK_DIR)
+        began = time.monotonic()
+        for number in range(1, runs + 1):
+            say(f"--- run {number} of {runs}, {time.monotonic() - began:.0f} s after the start")
+            others = OthersShare([])
+            for part in wanted:
+                bench.attempt(part, partial(PARTS[part], bench))
+            # Everything of ours has ended, and is counted as ours.
+            sheet.add(MACHINE, "all", "others_share", others.now([]))
+        rows = rows_of(sheet)
+        judgement = overall(rows, sheet, judge_all=len(wanted) == len(PARTS))
+        return conclude(sheet, rows, judgement, table, result=RESULT, began=began)
 
 
 if __name__ == "__main__":

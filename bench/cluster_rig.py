@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -38,15 +39,14 @@ class ClusterRig:
             self.fleet.settings["cluster.shards"] = f"shard-1={HOST}:{self.port_of('shard-1')}"
 
     def __enter__(self) -> "ClusterRig":
-        try:
+        with ExitStack() as undo:
+            undo.push(self)
             self.redis.start()
             # The first node makes the keys that all share.
             self.fleet.start(*self.shards[:1])
             self.fleet.start(*self.shards[1:])
             self.fleet.start(*self.gateways)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

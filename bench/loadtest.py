@@ -5,22 +5,18 @@ missed on a machine that others used (a tenth of it or more), or frames were joi
 """
 
 import argparse
-import shutil
 import sys
 import time
 from functools import partial
 
-import msgspec
-
 from bench.cases import say
 from bench.child import ROOT
+from bench.ending import conclude, wanted_parts, work_dir
 from bench.loadtest_cases import FULL, PARTS, QUICK, LoadtestBench
 from bench.loadtest_verdict import MACHINE, overall, rows_of, table
 from bench.others import OthersShare
-from bench.report import rows_as_records
 from bench.run import machine_now, raise_files_limit
 from bench.sheet import Sheet
-from bench.verdict import EXIT_CODES
 
 RESULT = ROOT / "build" / "bench-loadtest.json"
 WORK_DIR = ROOT / "build" / "bench-loadtest"
@@ -33,34 +29,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a short look: short measurements")
     parser.add_argument("--only", default="", help=f"parts to measure, with commas between: {', '.join(PARTS)}")
     given = parser.parse_args(arguments)
-    wanted = given.only.split(",") if given.only else list(PARTS)
-    unknown = [part for part in wanted if part not in PARTS]
-    if unknown:
-        parser.error(f"no part is called {unknown[0]}: there are {', '.join(PARTS)}")
+    wanted = wanted_parts(parser, given.only, PARTS)
     raise_files_limit(FILES_MIN)
     pace = QUICK if given.quick else FULL
     command = " ".join(["python", "-m", "bench.loadtest", *(sys.argv[1:] if arguments is None else arguments)])
     sheet = Sheet(machine_now(command), pace.repeats, quick=given.quick)
-    shutil.rmtree(WORK_DIR, ignore_errors=True)
-    WORK_DIR.mkdir(parents=True)
-    bench = LoadtestBench(sheet, pace, WORK_DIR)
-    began, others = time.monotonic(), OthersShare([])
-    for part in wanted:
-        say(f"--- {part}, {time.monotonic() - began:.0f} s after the start")
-        bench.attempt(part, partial(PARTS[part], bench))
-    # Everything of ours has ended, and is counted as ours.
-    sheet.add(MACHINE, "all", "others_share", others.now([]))
-    rows = rows_of(sheet)
-    judgement = overall(rows, sheet, judge_all=len(wanted) == len(PARTS))
-    sheet.rows, sheet.verdict = rows_as_records(rows), judgement.value
-    RESULT.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1))
-    print(table(sheet))
-    print(f"\n{judgement.value} after {time.monotonic() - began:.0f} s; {RESULT.relative_to(ROOT)} holds every sample")
-    if sheet.failures:
-        print(f"what could not be measured has left its logs in {WORK_DIR.relative_to(ROOT)}")
-    else:
-        shutil.rmtree(WORK_DIR)
-    return EXIT_CODES[judgement]
+    with work_dir(WORK_DIR, sheet):
+        bench = LoadtestBench(sheet, pace, WORK_DIR)
+        began, others = time.monotonic(), OthersShare([])
+        for part in wanted:
+            say(f"--- {part}, {time.monotonic() - began:.0f} s after the start")
+            bench.attempt(part, partial(PARTS[part], bench))
+        # Everything of ours has ended, and is counted as ours.
+        sheet.add(MACHINE, "all", "others_share", others.now([]))
+        rows = rows_of(sheet)
+        judgement = overall(rows, sheet, judge_all=len(wanted) == len(PARTS))
+        return conclude(sheet, rows, judgement, table, result=RESULT, began=began)
 
 
 if __name__ == "__main__":

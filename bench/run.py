@@ -16,14 +16,13 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
-
 from bench.cases import CONTESTANTS, FULL, QUICK, ROOM, ROOMS, Bench, say
 from bench.child import ROOT
-from bench.report import rows_as_records, table
+from bench.ending import conclude, wanted_parts
+from bench.report import table
 from bench.rig import Shape
 from bench.sheet import Machine, Sheet
-from bench.verdict import EXIT_CODES, FLOOR, QUIET, STALLED, overall, rows_of
+from bench.verdict import FLOOR, QUIET, STALLED, overall, rows_of
 
 RESULT = ROOT / "build" / "bench.json"
 WORK_DIR = ROOT / "build" / "bench"
@@ -39,10 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help=f"parts to measure, with commas between: {', '.join(PARTS)}")
     parser.add_argument("--shape", choices=[ROOM.name, ROOMS.name], help="one shape only")
     given = parser.parse_args(arguments)
-    wanted = given.only.split(",") if given.only else PARTS
-    unknown = [part for part in wanted if part not in PARTS]
-    if unknown:
-        parser.error(f"no part is called {unknown[0]}: there are {', '.join(PARTS)}")
+    wanted = wanted_parts(parser, given.only, PARTS)
     raise_files_limit()
     runs = given.runs or (1 if given.quick else RUNS)
     sheet = Sheet(machine_now(" ".join(["python", "-m", "bench.run", *sys.argv[1:]])), runs, quick=given.quick)
@@ -59,11 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(WORK_DIR)
     rows = rows_of(sheet)
     judgement = overall(rows, sheet, judge_all=wanted == PARTS)
-    sheet.rows, sheet.verdict = rows_as_records(rows), judgement.value
-    RESULT.write_bytes(msgspec.json.format(msgspec.json.encode(sheet), indent=1))
-    print(table(sheet))
-    print(f"\n{judgement.value} after {time.monotonic() - began:.0f} s; {RESULT.relative_to(ROOT)} holds every step")
-    return EXIT_CODES[judgement]
+    return conclude(sheet, rows, judgement, table, result=RESULT, began=began)
 
 
 def measure_once(bench: Bench, wanted: list[str], shapes: list[Shape]) -> None:

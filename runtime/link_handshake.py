@@ -21,6 +21,7 @@ from typing import NoReturn, TypeVar
 
 import trio
 
+from runtime.closing import closed_on_error
 from runtime.link_frames import HEADER_BYTES, frame_length, pack_length
 from runtime.streams import recv_exactly, send_all
 from runtime.transport import Transport
@@ -173,20 +174,17 @@ class _Conversation:
 def _conversation(transport: Transport) -> Iterator[_Conversation]:
     """Bound a handshake by its deadline; whatever goes wrong, the transport is closed and the error has a name."""
     conversation = _Conversation(transport)
-    try:
-        with trio.move_on_after(LINK_HELLO_DEADLINE_S) as scope:
-            yield conversation
-        if scope.cancelled_caught:
-            raise TimeoutError(f"the link handshake with {transport.peer} took longer than {LINK_HELLO_DEADLINE_S} s")
-    except PeerError as error:
-        conversation.tell(error.message)
-        transport.close()
-        raise
-    except trio.ClosedResourceError as error:
-        raise ConnectionAbortedError(f"the link with {transport.peer} was closed during the handshake") from error
-    except BaseException:
-        transport.close()
-        raise
+    with closed_on_error(transport):
+        try:
+            with trio.move_on_after(LINK_HELLO_DEADLINE_S) as scope:
+                yield conversation
+            if scope.cancelled_caught:
+                raise TimeoutError(f"the link handshake with {transport.peer} took longer than {LINK_HELLO_DEADLINE_S} s")
+        except PeerError as error:
+            conversation.tell(error.message)
+            raise
+        except trio.ClosedResourceError as error:
+            raise ConnectionAbortedError(f"the link with {transport.peer} was closed during the handshake") from error
 
 
 def _check_own(secrets: Sequence[bytes], node: str) -> None:
