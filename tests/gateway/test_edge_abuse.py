@@ -20,7 +20,7 @@ from tests.support.edge_server import (
     RawClient,
     client_frame,
     client_header,
-    descriptors,
+    open_files,
     raw_client,
     request,
     running_edge,
@@ -35,7 +35,7 @@ CONTINUATION = 0x0
 @asynccontextmanager
 async def edge_with_canary(rules: UpgradeRules | None = None) -> AsyncIterator[EdgeUnderTest]:
     """An edge with a client on it that talks before and after the attack; no bug may have shown."""
-    before = descriptors()
+    before = open_files()
     async with running_edge(rules=rules) as edge:
         async with raw_client(edge.port) as canary:
             await canary.open()
@@ -46,7 +46,7 @@ async def edge_with_canary(rules: UpgradeRules | None = None) -> AsyncIterator[E
             await trio.sleep(0.001)
         assert edge.counters.connection_errors == 0
         assert edge.log.entries == []
-    assert descriptors() == before
+    assert open_files() - before == set()
 
 
 async def _chirp(canary: RawClient) -> None:
