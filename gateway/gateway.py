@@ -11,23 +11,22 @@ from functools import partial
 import msgspec
 
 from gateway.client import Client
+from gateway.door import Door, life_left_ms
 from gateway.fanout import PassScheduler
 from gateway.feed import Feed, FeedState, framed
 from gateway.heartbeat import Heartbeat
-from gateway.identity import Identities
 from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
-from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Reply, Submit
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit
 from gateway.websocket import close_frame
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings
 from shard_router.ports import PublishAnswer, RangeAnswer, Router
 from wire.client_codec import Form, recode_event
-from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Page, Ping, Refused, Stale, Unknown, Welcome
-from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
+from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Left, Page, Ping, Refused, Stale, Unknown, Welcome
+from wire.codes import CLOSE_SENTENCES, REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.limits import CLOSE_GRACE_S
 from wire.names import RoomName
 from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range, RangeRead
-from wire.text import clean_nickname
 
 # A feed that has heard no valid owner for this long says so to its readers (DESIGN, section 8).
 STALE_AFTER_S = 3.0
@@ -41,7 +40,7 @@ class Gateway:
         settings: GatewaySettings,
         *,
         router: Router,
-        identities: Identities,
+        door: Door,
         heartbeat: Heartbeat,
         counters: GatewayCounters,
         clock: Callable[[], float],
@@ -50,7 +49,7 @@ class Gateway:
     ) -> None:
         self._settings = settings
         self._router = router
-        self._identities = identities
+        self._door = door
         self._heartbeat = heartbeat
         self.counters = counters
         self._clock = clock
@@ -102,6 +101,8 @@ class Gateway:
                 self._exit(client, effect)
             case ReadHistory():
                 self._read_history(client, effect)
+            case Renew():
+                self._renew(client, effect)
 
     def tell_refusal_counted(self, client: Client, effect: Reply) -> None:
         if isinstance(effect.message, Refused):
@@ -109,15 +110,8 @@ class Gateway:
         client.push(framed(effect.message, client.form))
 
     def _greet(self, client: Client, greet: Greet) -> None:
-        """Identify the client and answer its hello, with its joins."""
-        hello, session = greet.hello, client.session
-        now_s = self._wall_clock()
-        author = self._identities.check_guest(hello.guest, now_s) if hello.guest else None
-        known = self._identities.check_session(hello.session) if hello.session else None
-        session.author = author or self._identities.new_author()
-        session.id = known.session if known is not None and known.author == session.author else self._identities.new_session()
-        name = clean_nickname(hello.name) if hello.name else Refusal.BAD_NAME
-        session.name = f"guest {session.author[-4:]}" if isinstance(name, Refusal) else name
+        """Identify the client and answer its hello, with its joins; raises `PeerError` when it may not come in."""
+        greet = self._door.admit(client, greet, self._wall_clock(), self._clock())
         self.clients[client] = None
         self._heartbeat.add(client)
         requests = [(place, request, self._feed(RoomName(request.room))) for place, request in greet.joins]
@@ -127,16 +121,18 @@ class Gateway:
     def _welcome(self, greet: Greet, pending: PendingJoins, answers: list[tuple[int, JoinAnswer]]) -> None:
         client = pending.client
         session = client.session
+        session_text, guest_text = self._door.texts(session, self._wall_clock())
         by_place = dict(answers) | dict(greet.refused)
         welcome = Welcome(
             v=PROTOCOL_VERSION,
             server=self._settings.id,
-            session=self._identities.session_token(session.id, session.author),
-            guest=self._identities.guest_token(session.author, self._wall_clock()),
+            session=session_text,
+            guest=guest_text,
             author=session.author,
             name=session.name,
             ping_ms=int(self._settings.ping_interval_s * 1000),
             joins=[by_place[place] for place in sorted(by_place)],
+            expires_ms=life_left_ms(session, self._clock()),
         )
         client.push(framed(welcome, client.form))
         self.counters.handshake_seconds.observe(self._clock() - client.connected_at)
@@ -168,6 +164,14 @@ class Gateway:
                 client.push(framed(Stale(feed.room, True), client.form))
         if not client.is_blocked and not client.closing:
             client.flush()
+
+    def _renew(self, client: Client, renew: Renew) -> None:
+        """Take a newer token; the client is taken out of rooms that it may not read under it."""
+        reply, lost = self._door.refresh(client, renew.n, renew.token, self._wall_clock(), self._clock())
+        self.tell_refusal_counted(client, reply)
+        for room in lost:
+            client.session.rooms.discard(room)
+            self._exit(client, Exit(room, Left(0, room)))
 
     def _exit(self, client: Client, effect: Exit) -> None:
         membership = client.memberships.get(effect.room)
@@ -297,6 +301,7 @@ class Gateway:
         for membership in list(client.memberships.values()):
             self.feeds[RoomName(membership.stream.room)].remove(membership)
         self._heartbeat.remove(client)
+        self._door.forget(client)
         self.clients.pop(client, None)
 
     def ended(self, client: Client) -> None:
@@ -310,6 +315,8 @@ class Gateway:
         """Four times a second: end what has waited long enough."""
         now = self._clock()
         self.joins.expire(now)
+        for client in self._door.overdue(now):
+            self.close(client, CloseCode.TOKEN_EXPIRED, CLOSE_SENTENCES[CloseCode.TOKEN_EXPIRED])
         for feed in [feed for feed in self._repairing if not feed.tick_repair()]:
             del self._repairing[feed]
         for client in [client for client, deadline in self._closing.items() if deadline <= now]:

@@ -67,11 +67,12 @@ class Identities:
 
     def _checked(self, token: str, version: str) -> list[str] | None:
         """The two fields between version and mac, if the mac is right."""
-        parts = token.split(".")
-        if len(parts) != 4 or parts[0] != version or not token.isascii():
+        text, _, _ = token.rpartition(".")
+        # At most two cuts: an account's author id may have dots of its own.
+        fields = text.split(".", 2)
+        if len(fields) != 3 or fields[0] != version or not token.isascii():
             return None
-        signed = self._sign(".".join(parts[:3]))
-        return parts[1:3] if hmac.compare_digest(signed, token) else None
+        return fields[1:] if hmac.compare_digest(self._sign(text), token) else None
 
     def _sign(self, text: str) -> str:
         mac = hmac.digest(self._key, text.encode(), "sha256")[:_MAC_BYTES]

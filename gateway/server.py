@@ -6,7 +6,7 @@ drained.  The boundary of one connection is in gateway/accept.py.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import trio
@@ -15,21 +15,26 @@ from structlog.typing import FilteringBoundLogger
 from gateway.accept import accept_forever, accept_waiting
 from gateway.admission import Admission
 from gateway.client import Client
+from gateway.door import Door
 from gateway.drain import pace_of, reconnect_slots
+from gateway.expiry import Expiry
 from gateway.feed import framed
 from gateway.gateway import Gateway
 from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
+from gateway.key_file import KeyFile
 from gateway.peer import PeerClosed, PeerGone
 from gateway.rules import session_rules
 from gateway.session import Session, refused
+from gateway.tokens import TokenRules, TokenVerifier
 from gateway.upgrade import UpgradeRefused, UpgradeRules, upgrade
 from gateway.websocket import WebSocketReader
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
-from runtime.schema import GatewaySettings, RoomSettings
+from runtime.schema import GatewaySettings, RoomSettings, TokenSettings
 from runtime.transport import Listener, Network, Transport
 from shard_router.ports import Router
+from wire.capabilities import parse_capabilities
 from wire.client_codec import Form
 from wire.client_messages import Goaway
 from wire.codes import CloseCode, Refusal
@@ -57,6 +62,9 @@ class GatewayParts:
     lifecycle: Lifecycle
     accepts_elsewhere_per_s: Callable[[], float | None] = lambda: None
     """What this one may send to the gateways that stay, as the directory knows it; None when nobody knows."""
+    tokens: TokenSettings = field(default_factory=TokenSettings)
+    key_file: KeyFile | None = None
+    """The keys of connection tokens; None where no token is taken."""
     listener: Listener | None = None
     """A listener that is there already, in place of one on the settings' address."""
 
@@ -76,6 +84,8 @@ async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Liste
         server = GatewayServer(parts, nursery)
         nursery.start_soon(server.gateway.passes.run)
         nursery.start_soon(server.keep_time)
+        if parts.key_file is not None:
+            nursery.start_soon(parts.key_file.watch, parts.log)
         async with trio.open_nursery() as accepting:
             accepting.start_soon(server.accept, listener)
             task_status.started(listener)
@@ -108,7 +118,7 @@ class GatewayServer:
         self.gateway = Gateway(
             settings,
             router=parts.router,
-            identities=Identities(parts.guest_key, parts.rng),
+            door=_door(parts),
             heartbeat=Heartbeat(settings.ping_interval_s, settings.pong_timeout_s, parts.rng),
             counters=parts.counters,
             clock=trio.current_time,
@@ -248,3 +258,19 @@ class GatewayServer:
         """Look twenty times a second; an event for each of the many ways down would be worse."""
         while not is_over():  # noqa: ASYNC110
             await trio.sleep(TICK_S / 5)
+
+
+def _door(parts: GatewayParts) -> Door:
+    """Who comes in, as the settings say."""
+    settings, key_file = parts.tokens, parts.key_file
+    tokens = None
+    if key_file is not None:
+        users_may = parse_capabilities(settings.users_may)
+        rules = TokenRules(settings.issuer, settings.audience, settings.lifetime_max_s, users_may)
+        tokens = TokenVerifier(lambda: key_file.keys, rules)
+    return Door(
+        Identities(parts.guest_key, parts.rng),
+        Expiry(settings.grace_s, trio.current_time()),
+        tokens=tokens,
+        guests_may=parse_capabilities(settings.guests_may),
+    )

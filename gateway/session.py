@@ -5,10 +5,12 @@ check that needs no shard is made here: order of messages, names, texts, sizes, 
 rooms.  `now` is seconds on a clock that never goes back.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.rules import SessionRules
 from runtime.buckets import TokenBucket
+from wire.capabilities import NOTHING, Action
 from wire.client_codec import BadMessage, Form, decode_client_message
 from wire.client_messages import (
     PROTOCOL_VERSION,
@@ -23,6 +25,7 @@ from wire.client_messages import (
     Left,
     Pong,
     Publish,
+    Refresh,
     Refused,
     Rename,
     Renamed,
@@ -30,8 +33,13 @@ from wire.client_messages import (
 )
 from wire.codes import CloseCode, Refusal
 from wire.errors import PeerError
-from wire.limits import BAD_MESSAGES_PER_CONNECTION_MAX, PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX
-from wire.names import AuthorId, RoomName, namespace_of, parse_message_id, parse_room
+from wire.limits import (
+    BAD_MESSAGES_PER_CONNECTION_MAX,
+    PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX,
+    TOKEN_REFRESH_BURST,
+    TOKEN_REFRESH_RATE_PER_S,
+)
+from wire.names import RESERVED_NAMESPACE, AuthorId, RoomName, namespace_of, parse_message_id, parse_room
 from wire.node_messages import PublishCommand, RangeRead
 from wire.text import clean_nickname, clean_text
 
@@ -87,7 +95,15 @@ class ReadHistory:
     question: RangeRead
 
 
-Effect = Reply | Greet | Enter | Exit | Submit | ReadHistory
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Check a newer token, and go on under it."""
+
+    n: int
+    token: str
+
+
+Effect = Reply | Greet | Enter | Exit | Submit | ReadHistory | Renew
 
 
 def refused(
@@ -102,19 +118,26 @@ def refused(
 
 
 class Session:
-    """One client's conversation.  `rooms` are those it entered or is entering."""
+    """One client's conversation.  `rooms` are those it entered or is entering.
+
+    Who it is, what it may do and until when is said by the door (gateway/door.py), after its hello.
+    """
 
     __slots__ = (
         "_bad_messages",
         "_history_bucket",
         "_join_bucket",
         "_publish_bucket",
+        "_refresh_bucket",
         "_rules",
         "author",
+        "expires_at",
         "form",
         "greeted",
         "id",
         "in_flight",
+        "is_name_given",
+        "may",
         "name",
         "rooms",
     )
@@ -126,11 +149,17 @@ class Session:
         self._publish_bucket: TokenBucket | None = None
         self._join_bucket: TokenBucket | None = None
         self._history_bucket: TokenBucket | None = None
+        self._refresh_bucket: TokenBucket | None = None
         self.form = form
         self.greeted = False
         self.id = ""
         self.author = AuthorId("")
+        self.may = NOTHING
+        self.expires_at = inf
+        """When its token ends, on the clock of `now`; never for a guest."""
         self.name = ""
+        self.is_name_given = False
+        """The name is the account's: its owner cannot take another."""
         self.rooms: set[RoomName] = set()
         self.in_flight = 0
 
@@ -157,6 +186,8 @@ class Session:
                 return self._history(message, now)
             case Rename():
                 return self._rename(message)
+            case Refresh():
+                return self._refresh(message, now)
             case _:
                 raise PeerError(CloseCode.BAD_REQUEST, "hello is said once")
 
@@ -192,13 +223,28 @@ class Session:
         room = parse_room(name)
         if room is None:
             return Refusal.BAD_ROOM
-        if self._rules.namespaces and namespace_of(room) not in self._rules.namespaces:
+        namespace = namespace_of(room)
+        if namespace == RESERVED_NAMESPACE or (self._rules.namespaces and namespace not in self._rules.namespaces):
             return Refusal.UNKNOWN_NAMESPACE
         if room in self.rooms:
             return Refusal.ALREADY_JOINED
         if len(self.rooms) >= self._rules.rooms_per_client_max:
             return Refusal.ROOM_LIMIT
         return None
+
+    def without_forbidden(self, greet: Greet) -> Greet:
+        """The greeting with each room that may not be read among the refused."""
+        forbidden = self.unreadable_rooms()
+        if not forbidden:
+            return greet
+        self.rooms.difference_update(forbidden)
+        joins = tuple((place, request) for place, request in greet.joins if request.room in self.rooms)
+        no = tuple((place, refused(Refusal.NOT_ALLOWED, room=each.room)) for place, each in greet.joins if each.room in forbidden)
+        return replace(greet, joins=joins, refused=(*greet.refused, *no))
+
+    def unreadable_rooms(self) -> list[RoomName]:
+        """Rooms of this client that it has no right to be in, or no longer."""
+        return [room for room in self.rooms if not self.may.allow(Action.READ, room)]
 
     def _join(self, message: Join, now: float) -> Effect:
         if self._join_bucket is None:
@@ -207,6 +253,8 @@ class Session:
         if wait_s > 0:
             return Reply(refused(Refusal.TOO_FAST, message.n, room=message.room, retry_after_ms=milliseconds(wait_s)))
         refusal = self._admit(message.room)
+        if refusal is None and not self.may.allow(Action.READ, message.room):
+            refusal = Refusal.NOT_ALLOWED
         if refusal is not None:
             return Reply(refused(refusal, message.n, room=message.room))
         self.rooms.add(RoomName(message.room))
@@ -242,6 +290,8 @@ class Session:
     def _may_submit(self, message: Publish | Edit | Delete, now: float) -> tuple[Refusal | None, int]:
         if message.room not in self.rooms:
             return Refusal.NOT_JOINED if parse_room(message.room) else Refusal.BAD_ROOM, 0
+        if not self.may.allow(Action.PUBLISH, message.room):
+            return Refusal.NOT_ALLOWED, 0
         if parse_message_id(message.id) is None:
             return Refusal.BAD_ID, 0
         if self.in_flight >= PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX:
@@ -253,10 +303,20 @@ class Session:
 
     def _rename(self, message: Rename) -> Reply:
         cleaned = clean_nickname(message.name)
+        if self.is_name_given:
+            return Reply(refused(Refusal.NOT_ALLOWED, message.n, detail="the name is the account's"))
         if isinstance(cleaned, Refusal):
             return Reply(refused(cleaned, message.n))
         self.name = cleaned
         return Reply(Renamed(message.n, cleaned))
+
+    def _refresh(self, message: Refresh, now: float) -> Effect:
+        if self._refresh_bucket is None:
+            self._refresh_bucket = TokenBucket(TOKEN_REFRESH_RATE_PER_S, TOKEN_REFRESH_BURST, now)
+        wait_s = self._refresh_bucket.take(now)
+        if wait_s > 0:
+            return Reply(refused(Refusal.TOO_FAST, message.n, retry_after_ms=milliseconds(wait_s)))
+        return Renew(message.n, message.token)
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from parvis.finding import Finding
 from parvis.options import Config, DataDir, Sets, read_settings
 from parvis.parts import journal_path
 from parvis.shares import within_descriptors
+from parvis.token_keys import examine_token_keys
 from runtime.lifecycle import ExitCode
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded
@@ -66,6 +67,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _examine_directory(directory, holder)
     if directory.is_dir():
         yield from _examine_keys(settings, directory)
+    yield from examine_token_keys(settings.tokens)
     yield from _examine_journal(settings, directory)
     yield from examine_cluster(settings)
     yield from _examine_ports(settings, holder)

@@ -24,6 +24,7 @@ from gateway.server import GatewayParts, run_gateway
 from parvis.data_dir import GUEST_KEY_NAME, JOURNAL_NAME, LINK_SECRET_NAME, read_or_make_key, read_or_make_secrets
 from parvis.errors import StartError
 from parvis.reports import report_gateway, report_shard
+from parvis.token_keys import open_key_file
 from runtime.exposition import MetricsRegistry
 from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.metrics import BrokerCounters, GatewayCounters
@@ -202,6 +203,8 @@ async def start_gateway(
     parts = GatewayParts(
         settings=settings.gateway,
         rooms=settings.rooms,
+        tokens=settings.tokens,
+        key_file=open_key_file(settings.tokens),
         network=host.network,
         router=router,
         guest_key=host.guest_key(),

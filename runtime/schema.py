@@ -172,6 +172,27 @@ class ApiSettings(Section, frozen=True):
     """Port of the page; 0 takes any free one."""
 
 
+class TokenSettings(Section, frozen=True):
+    """Who gateways let in: accounts of a site, by signed tokens, and guests."""
+
+    keys_file: str = ""
+    """JWK set with the keys that sign connection tokens, read again when it changes; "": no tokens are taken, and everybody
+    is a guest."""
+    issuer: str = ""
+    """The ``iss`` that a token has to carry."""
+    audience: str = "parvis"
+    """The ``aud`` that a token has to carry: a token for another service of the same issuer is none for this one."""
+    lifetime_max_s: Seconds = limits.TOKEN_LIFETIME_MAX_S
+    """How long a token may live, from ``iat`` to ``exp``."""
+    grace_s: Annotated[float, Meta(ge=0)] = limits.TOKEN_GRACE_S
+    """How long a connection stays after its token has ended, for a refresh that is late."""
+    guests_may: dict[str, str] = msgspec.field(default_factory=lambda: {"*": "read publish"})
+    """What people without a token may do, from room pattern to actions (``read publish ask vote moderate host``);
+    an empty table lets none in."""
+    users_may: dict[str, str] = msgspec.field(default_factory=lambda: {"*": "read publish"})
+    """What the bearer of a token without ``caps`` may do."""
+
+
 class RoomSettings(Section, frozen=True):
     namespaces: list[str] = []
     """The namespaces in which rooms may be opened; empty: any."""
@@ -188,3 +209,4 @@ class Settings(Section, frozen=True):
     cluster: ClusterSettings = ClusterSettings()
     api: ApiSettings = ApiSettings()
     rooms: RoomSettings = RoomSettings()
+    tokens: TokenSettings = TokenSettings()

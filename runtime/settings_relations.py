@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from runtime.redis_url import parse_redis_url
-from runtime.schema import ClusterSettings, Settings
+from runtime.schema import ClusterSettings, Settings, TokenSettings
+from wire.capabilities import parse_capabilities
 from wire.limits import SHARDS_MAX
 from wire.names import parse_room
 
@@ -54,8 +55,24 @@ def broken_relations(settings: Settings) -> Iterator[Broken]:
             ("broker.advertise",),
             f"broker.advertise is {settings.broker.advertise!r}; an address is host:port, with a port of 1 to 65535",
         )
+    yield from _broken_tokens(settings.tokens)
     yield from _broken_cluster(settings.cluster)
     yield from _broken_redis(settings)
+
+
+def _broken_tokens(tokens: TokenSettings) -> Iterator[Broken]:
+    if tokens.keys_file and not tokens.issuer:
+        yield ("tokens.issuer", "tokens.keys_file"), "tokens.issuer is empty, and tokens.keys_file needs it: the iss of tokens"
+    if not tokens.keys_file and not tokens.guests_may:
+        yield (
+            ("tokens.guests_may", "tokens.keys_file"),
+            "tokens.guests_may is empty and tokens.keys_file, too: nobody could come in",
+        )
+    for key, table in (("tokens.guests_may", tokens.guests_may), ("tokens.users_may", tokens.users_may)):
+        try:
+            parse_capabilities(table)
+        except ValueError as error:
+            yield (key,), f"{key}: {error}"
 
 
 def _broken_cluster(cluster: ClusterSettings) -> Iterator[Broken]:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from wire.limits import (
     CLIENT_NAME_CHARS_MAX,
+    CONNECTION_TOKEN_CHARS_MAX,
     EPOCH_CHARS_MAX,
     HISTORY_EVENTS_MAX,
     JOIN_HISTORY_EVENTS_DEFAULT,
@@ -42,6 +43,7 @@ MessageIdField = Annotated[str, Meta(max_length=MESSAGE_ID_CHARS_MAX)]
 TextField = Annotated[str, Meta(max_length=TEXT_BYTES_MAX)]
 NameField = Annotated[str, Meta(max_length=NICKNAME_BYTES_MAX)]
 TokenField = Annotated[str, Meta(max_length=TOKEN_CHARS_MAX)]
+ConnectionTokenField = Annotated[str, Meta(max_length=CONNECTION_TOKEN_CHARS_MAX)]
 ChainField = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")]
 
 
@@ -74,6 +76,7 @@ class Hello(ClientMessage, tag="hello", frozen=True):
     session: TokenField = ""
     name: NameField = ""
     joins: Annotated[list[JoinRequest], Meta(max_length=JOINS_PER_HELLO_MAX)] = []
+    token: ConnectionTokenField = ""
 
 
 class Join(ClientMessage, tag="join", frozen=True):
@@ -138,13 +141,20 @@ class Rename(ClientMessage, tag="rename", frozen=True):
     name: NameField
 
 
+class Refresh(ClientMessage, tag="refresh", frozen=True):
+    """Go on under a newer token of the same person; the connection stays."""
+
+    n: RequestNumber
+    token: ConnectionTokenField
+
+
 class Pong(ClientMessage, tag="pong", frozen=True):
     """Answer to a ping; `seen` gives the last offset processed in each room."""
 
     seen: Annotated[dict[RoomField, OffsetField], Meta(max_length=ROOMS_PER_CLIENT_MAX)] = {}
 
 
-AnyClientMessage = Hello | Join | Leave | Publish | Edit | Delete | History | Rename | Pong
+AnyClientMessage = Hello | Join | Leave | Publish | Edit | Delete | History | Rename | Refresh | Pong
 
 
 class ServerMessage(Struct, tag_field="t", frozen=True, omit_defaults=True):
@@ -183,7 +193,10 @@ class Joined(ServerMessage, tag="joined", frozen=True):
 
 
 class Welcome(ServerMessage, tag="welcome", frozen=True):
-    """Answer to hello.  `guest` and `session` are signed; present them again when coming back."""
+    """Answer to hello.  `guest` and `session` are signed; present them again when coming back.
+
+    `guest` is empty for who came with a token; `expires_ms` is what is left of that token's life, 0 without one.
+    """
 
     v: int
     server: str
@@ -193,10 +206,11 @@ class Welcome(ServerMessage, tag="welcome", frozen=True):
     name: str
     ping_ms: int
     joins: list[Joined | Refused] = []
+    expires_ms: int = 0
 
 
 class Left(ServerMessage, tag="left", frozen=True):
-    """The room was left: no event of it follows."""
+    """The room was left: no event of it follows.  With `n` 0 the gateway took the client out of it."""
 
     n: int
     room: str
@@ -207,6 +221,13 @@ class Renamed(ServerMessage, tag="renamed", frozen=True):
 
     n: int
     name: str
+
+
+class Refreshed(ServerMessage, tag="refreshed", frozen=True):
+    """The newer token is in force; it has `expires_ms` to live."""
+
+    n: int
+    expires_ms: int
 
 
 class Ack(ServerMessage, tag="ack", frozen=True):
@@ -312,6 +333,6 @@ class Goaway(ServerMessage, tag="goaway", frozen=True):
 
 
 AnyServerMessage = (
-    Welcome | Refused | Joined | Left | Renamed | Ack | Unknown | Page
+    Welcome | Refused | Joined | Left | Renamed | Refreshed | Ack | Unknown | Page
     | Event | Hide | Count | Stale | Reset | Skipped | Ping | Goaway
 )

@@ -35,6 +35,9 @@ class Refusal(Enum):
     NOT_JOINED = RefusalKind("not_joined", False, "Join the room first.")
     ALREADY_JOINED = RefusalKind("already_joined", False, "This connection has joined the room already.")
     ROOM_LIMIT = RefusalKind("room_limit", False, "This connection has joined as many rooms as it may.")
+    NOT_ALLOWED = RefusalKind("not_allowed", False, "You have no permission for this here.")
+    TOKEN_EXPIRED = RefusalKind("token_expired", False, "This token has expired; get a new one.")
+    TOKEN_INVALID = RefusalKind("token_invalid", False, "This token is not valid here.")
     FORBIDDEN = RefusalKind("forbidden", False, "Only the author of a message may do this.")
     NO_SUCH_MESSAGE = RefusalKind("no_such_message", False, "There is no such message in this room.")
     TOO_OLD = RefusalKind("too_old", False, "This message is too old to be changed.")
@@ -77,11 +80,13 @@ class CloseCode(IntEnum):
 
     DRAIN = 3001
     SERVER_ERROR = 3004
+    TOKEN_EXPIRED = 3005
     SLOW = 3008
     INSUFFICIENT_STATE = 3010
     NO_PONG = 3012
     BUSY = 3013
 
+    TOKEN_INVALID = 3500
     BAD_REQUEST = 3501
     NO_HELLO = 3502
     WRONG_VERSION = 3506
@@ -99,10 +104,12 @@ CLOSE_SENTENCES: dict[CloseCode, str] = {
     CloseCode.INTERNAL: "The server ended this connection on an error of its own.",
     CloseCode.DRAIN: "This server is leaving; reconnect anywhere.",
     CloseCode.SERVER_ERROR: "Something went wrong on our side; reconnect.",
+    CloseCode.TOKEN_EXPIRED: "The token has expired; get a new one, then reconnect.",
     CloseCode.SLOW: "This reader fell too far behind; reconnect and resume.",
     CloseCode.INSUFFICIENT_STATE: "The position was lost; reconnect and resume.",
     CloseCode.NO_PONG: "No answer to a ping; reconnect and resume.",
     CloseCode.BUSY: "The server takes no more connections now; reconnect later.",
+    CloseCode.TOKEN_INVALID: "This token is not valid here.",
     CloseCode.BAD_REQUEST: "A message could not be understood.",
     CloseCode.NO_HELLO: "The first message must be hello, within ten seconds.",
     CloseCode.WRONG_VERSION: "This server does not speak this protocol version.",

@@ -13,6 +13,8 @@ MESSAGE_ID_CHARS_MAX = 64
 AUTHOR_ID_CHARS_MAX = 64
 CLIENT_NAME_CHARS_MAX = 64
 TOKEN_CHARS_MAX = 1024
+# A JWT with the longest issuer, subject and name in use and a page of capabilities is half as long.
+CONNECTION_TOKEN_CHARS_MAX = 4096
 EPOCH_CHARS_MAX = 32
 
 # --- what people write ---------------------------------------------------------------
@@ -53,6 +55,23 @@ JOIN_RATE_PER_S = 10.0
 JOIN_BURST = ROOMS_PER_CLIENT_MAX
 HISTORY_RATE_PER_S = 5.0
 HISTORY_BURST = 20
+# A token is refreshed once in half of its life.  A check of a signature costs 0.1 ms at most, so a client that asks for
+# them as fast as it may costs a thousandth of what it costs to connect anew.
+TOKEN_REFRESH_RATE_PER_S = 0.2
+TOKEN_REFRESH_BURST = 5
+
+# --- tokens -------------------------------------------------------------------------------
+# From a token's issue to its expiry (THREATS, accounts and tokens): what was revoked is remembered for that long.
+TOKEN_LIFETIME_MAX_S = 600.0
+# How far an issuer's clock may run ahead of a gateway's.
+TOKEN_LEEWAY_S = 10.0
+# A client whose refresh is under way, or whose issuer is away for a moment, keeps its connection (SEMANTICS, R58).
+TOKEN_GRACE_S = 25.0
+TOKEN_KEYS_MAX = 16
+TOKEN_KEYS_BYTES_MAX = 64 * 1024
+# A new key is published before the first token is signed with it; so soon every gateway has it.
+TOKEN_KEYS_LOOK_INTERVAL_S = 2.0
+CAPABILITY_PATTERNS_MAX = 64
 
 # --- outbox and fan-out --------------------------------------------------------------------
 # What a reader may be behind the head before it is told to resume: the rest of a cut buffer

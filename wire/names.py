@@ -31,6 +31,8 @@ _TABLE = re.compile(rf"[a-z][a-z0-9_]{{0,{TABLE_NAME_CHARS_MAX - 1}}}\Z")
 _ROW_KEY = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+\Z")
 
 DESK_SUFFIX = "!desk"
+# Rooms of the service itself, such as the one that revocations travel through: clients do not enter them.
+RESERVED_NAMESPACE = "parvis"
 
 
 def parse_room(text: str) -> RoomName | None:

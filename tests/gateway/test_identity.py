@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.identity import GUEST_LIFETIME_S, Identities
+from wire.names import AuthorId
 
 KEY = bytes(range(32))
 
@@ -38,6 +39,13 @@ def test_a_session_text_is_no_guest_text() -> None:
     checked = identities.check_session(token)
     assert checked is not None
     assert checked.session == "abc"
+
+
+def test_an_accounts_id_may_have_dots_of_its_own() -> None:
+    identities, author = make(), AuthorId("u-a.b|c@example.org")
+    checked = identities.check_session(identities.session_token("abc", author))
+    assert checked is not None
+    assert (checked.session, checked.author) == ("abc", author)
 
 
 @given(st.text(max_size=120), st.integers(0, 200))

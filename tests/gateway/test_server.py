@@ -1,8 +1,10 @@
 """A gateway over real sockets: its tasks, its deadlines, and how it leaves."""
 
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -11,14 +13,16 @@ import trio.testing
 import trio_websocket
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
+from gateway.key_file import KeyFile
 from gateway.server import GatewayParts, run_gateway
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
-from runtime.schema import GatewaySettings, RoomSettings
+from runtime.schema import GatewaySettings, RoomSettings, TokenSettings
 from runtime.sockets import SocketNetwork
 from tests.support.cluster import quiet_log
 from tests.support.gateway_fakes import ROOM, batch
 from tests.support.gateway_rig import KEY, FakeRouter
+from tests.support.tokens import ISSUER, key_set_text, token
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import (
     AnyServerMessage,
@@ -47,13 +51,16 @@ class Served:
 
 
 @asynccontextmanager
-async def served(*, elsewhere_per_s: float | None = None, **settings: object) -> AsyncIterator[Served]:
+async def served(
+    *, elsewhere_per_s: float | None = None, tokens: TokenSettings | None = None, key_file: KeyFile | None = None,
+    **settings: object,
+) -> AsyncIterator[Served]:
     router = FakeRouter()
     parts = GatewayParts(
         settings=GatewaySettings(**{"port": 0, "drain_notice_s": 0.0, **settings}),  # type: ignore[arg-type]
         rooms=RoomSettings(), network=SocketNetwork(), router=router,
         guest_key=KEY, rng=Random(1), log=quiet_log(), counters=GatewayCounters(), lifecycle=Lifecycle(),
-        accepts_elsewhere_per_s=lambda: elsewhere_per_s,
+        accepts_elsewhere_per_s=lambda: elsewhere_per_s, tokens=tokens or TokenSettings(), key_file=key_file,
     )  # fmt: skip
     async with trio.open_nursery() as nursery:
         listener = await nursery.start(run_gateway, parts)
@@ -118,6 +125,28 @@ async def test_rubbish_ends_one_connection_with_its_code_and_nobody_elses() -> N
         (feed,) = gateway.router.feeds
         feed.on_batch(batch(4, 4))
         assert getattr(await hear(canary), "offset", 0) == 4
+
+
+async def test_a_token_that_is_not_taken_ends_one_connection_and_a_good_one_reads_on(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(key_set_text("ES256"))
+    tokens = TokenSettings(keys_file=str(path), issuer=ISSUER)
+    async with (
+        served(tokens=tokens, key_file=KeyFile(path)) as gateway,
+        visitor(gateway.url) as good, visitor(gateway.url) as forged, visitor(gateway.url) as late,
+    ):  # fmt: skip
+        now_s = time.time()
+        await say(good, Hello(1, token=token("ES256", now_s=now_s), joins=[JoinRequest(ROOM, limit=0)]))
+        welcome = await hear(good)
+        assert isinstance(welcome, Welcome)
+        assert welcome.author == "u-ada"
+        await say(forged, Hello(1, token=token("HS256", now_s=now_s, headers={"kid": "ES256"})))
+        assert await closed_with(forged) == CloseCode.TOKEN_INVALID
+        await say(late, Hello(1, token=token("ES256", now_s=now_s - 1000)))
+        assert await closed_with(late) == CloseCode.TOKEN_EXPIRED
+        (feed,) = gateway.router.feeds
+        feed.on_batch(batch(4, 4))
+        assert getattr(await hear(good), "offset", 0) == 4
 
 
 async def test_beyond_the_soft_budget_a_visitor_is_told_busy_inside_its_websocket() -> None:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rules import session_rules
-from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Reply, Session, Submit, milliseconds, refused
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Session, Submit, milliseconds, refused
 from runtime.schema import GatewaySettings, RoomSettings
+from wire.capabilities import NOTHING, parse_capabilities
 from wire.client_codec import Form, encode
 from wire.client_messages import (
     Delete,
@@ -19,13 +20,14 @@ from wire.client_messages import (
     Left,
     Pong,
     Publish,
+    Refresh,
     Refused,
     Rename,
     Renamed,
 )
 from wire.codes import CloseCode, Refusal
 from wire.errors import PeerError
-from wire.limits import BAD_MESSAGES_PER_CONNECTION_MAX, PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX
+from wire.limits import BAD_MESSAGES_PER_CONNECTION_MAX, PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX, TOKEN_REFRESH_BURST
 
 ROOM = "town/square"
 
@@ -41,6 +43,7 @@ def make(namespaces: list[str] | None = None, **settings: object) -> Session:
 
 def greeted(*rooms: str, **settings: object) -> Session:
     session = make(**settings)
+    session.may = parse_capabilities({"*": "read publish"})
     say(session, Hello(1, joins=[JoinRequest(room) for room in rooms]))
     return session
 
@@ -125,6 +128,48 @@ def test_each_refusal_has_its_code_and_carries_the_request_number(message: objec
     assert isinstance(effect, Reply)
     assert isinstance(effect.message, Refused)
     assert effect.message.n == 1
+
+
+def test_what_was_not_granted_is_refused_room_by_room() -> None:
+    session = greeted(ROOM)
+    session.may = parse_capabilities({"town/*": "read", "town/hall": "publish"})
+    for message in (Publish(1, ROOM, "a", "hi"), Edit(1, ROOM, "a", 5, "better"), Delete(1, ROOM, "a", 5)):
+        assert code_of(say(session, message)) == "not_allowed"
+    assert code_of(say(session, Join(1, "city/hall"))) == "not_allowed"
+    assert isinstance(say(session, History(1, ROOM)), ReadHistory)
+    assert isinstance(say(session, Join(1, "town/hall")), Enter)
+    assert isinstance(say(session, Publish(1, "town/hall", "a", "hi")), Submit)
+
+
+def test_who_was_granted_nothing_may_do_nothing() -> None:
+    session = make()
+    effect = say(session, Hello(1, joins=[JoinRequest(ROOM), JoinRequest("Bad")]))
+    assert isinstance(effect, Greet)
+    assert session.may == NOTHING
+    seen = session.without_forbidden(effect)
+    assert seen.joins == ()
+    assert sorted((place, no.code) for place, no in seen.refused) == [(0, "not_allowed"), (1, "bad_room")]
+    assert session.rooms == set()
+
+
+def test_the_services_own_rooms_are_nobodys() -> None:
+    session = greeted()
+    session.may = parse_capabilities({"parvis/*": "read publish", "*": "read publish"})
+    assert code_of(say(session, Join(1, "parvis/control"))) == "unknown_namespace"
+
+
+def test_the_name_of_an_account_cannot_be_changed() -> None:
+    session = greeted()
+    session.name, session.is_name_given = "Ada", True
+    assert code_of(say(session, Rename(1, "Grace"))) == "not_allowed"
+    assert session.name == "Ada"
+
+
+def test_tokens_are_checked_at_a_bounded_rate() -> None:
+    session = greeted()
+    effects = [say(session, Refresh(number, "t")) for number in range(TOKEN_REFRESH_BURST + 1)]
+    assert effects[:-1] == [Renew(number, "t") for number in range(TOKEN_REFRESH_BURST)]
+    assert code_of(effects[-1]) == "too_fast"
 
 
 def test_rooms_a_client_may_be_in_are_bounded() -> None:

@@ -11,6 +11,7 @@ from runtime.schema import (
     RedisSettings,
     RoomSettings,
     Settings,
+    TokenSettings,
 )
 from runtime.settings_relations import broken_relations
 
@@ -107,3 +108,21 @@ def test_only_redis_has_replicas_to_wait_for() -> None:
     assert broken(journal=JournalSettings(wait_replicas=1)) == [
         "journal.wait_replicas is 1, and only journal.kind = redis has replicas"
     ]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "part"),
+    [
+        (TokenSettings(keys_file="keys.json"), "tokens.issuer is empty"),
+        (TokenSettings(guests_may={}), "nobody could come in"),
+        (TokenSettings(guests_may={"Town/*": "read"}), "tokens.guests_may: 'Town/*' is no room pattern"),
+        (TokenSettings(users_may={"*": "shout"}), "tokens.users_may: '*' grants 'shout'"),
+    ],
+)
+def test_tokens_have_an_issuer_and_capabilities_that_can_be_read(tokens: TokenSettings, part: str) -> None:
+    (sentence,) = broken(tokens=tokens)
+    assert part in sentence
+
+
+def test_a_service_may_be_for_accounts_only() -> None:
+    assert broken(tokens=TokenSettings(keys_file="keys.json", issuer="https://site.example", guests_may={})) == []

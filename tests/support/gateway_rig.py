@@ -4,20 +4,25 @@ from collections.abc import Callable
 from random import Random
 
 from gateway.client import Client
+from gateway.door import Door
+from gateway.expiry import Expiry
 from gateway.gateway import Gateway
 from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
 from gateway.rules import session_rules
 from gateway.session import Session
+from gateway.tokens import TokenVerifier
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings, RoomSettings
 from shard_router.ports import FeedPort, PublishAnswer, RangeAnswer
 from tests.support.gateway_fakes import FakeTransport, attached
+from wire.capabilities import Capabilities, parse_capabilities
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import AnyServerMessage, ClientMessage
 from wire.node_messages import CommandRefused, PublishCommand, RangeRead
 
 KEY = bytes(range(32))
+GRACE_S = 25.0
 
 
 class FakeRouter:
@@ -54,18 +59,29 @@ class FakeRouter:
 
 
 class Rig:
-    """One gateway; `now` is both its clocks."""
+    """One gateway; `now` is its clock, and `wall_ahead_s` what the wall's is ahead of it.
 
-    def __init__(self, **settings: object) -> None:
+    Guests may do what they may by default, unless told otherwise.
+    """
+
+    def __init__(
+        self, *, tokens: TokenVerifier | None = None, guests_may: Capabilities | None = None, **settings: object
+    ) -> None:
         self.now = 1000.0
+        self.wall_ahead_s = 0.0
         self.settings = GatewaySettings(**settings)  # type: ignore[arg-type]
         self.router = FakeRouter()
         self.counters = GatewayCounters()
         self.flushers: list[Client] = []
+        door = Door(
+            Identities(KEY, Random(1)), Expiry(GRACE_S, self.now), tokens=tokens,
+            guests_may=parse_capabilities({"*": "read publish"}) if guests_may is None else guests_may,
+        )  # fmt: skip
         self.gateway = Gateway(
-            self.settings, router=self.router, identities=Identities(KEY, Random(1)),
+            self.settings, router=self.router, door=door,
             heartbeat=Heartbeat(self.settings.ping_interval_s, self.settings.pong_timeout_s, Random(2)),
-            counters=self.counters, clock=lambda: self.now, wall_clock=lambda: self.now, start_flusher=self.flushers.append,
+            counters=self.counters, clock=lambda: self.now, wall_clock=lambda: self.now + self.wall_ahead_s,
+            start_flusher=self.flushers.append,
         )  # fmt: skip
 
     def client(self, form: Form = Form.MSGPACK, room: int = 10**9) -> "RigClient":

@@ -28,8 +28,8 @@ def test_the_largest_honest_requests_fit_a_client_frame() -> None:
     room = "a" * limits.ROOM_NAMESPACE_CHARS_MAX + "/" + "b" * limits.ROOM_LOCAL_CHARS_MAX
     position = Position("e" * limits.EPOCH_CHARS_MAX, 2**53 - 1, "0" * 16)
     joins = [JoinRequest(room, position, limits.HISTORY_EVENTS_MAX)] * limits.JOINS_PER_HELLO_MAX
-    token = "t" * limits.TOKEN_CHARS_MAX
-    hello = Hello(1, "c" * limits.CLIENT_NAME_CHARS_MAX, token, token, "n" * limits.NICKNAME_BYTES_MAX, joins)
+    token, connection = "t" * limits.TOKEN_CHARS_MAX, "t" * limits.CONNECTION_TOKEN_CHARS_MAX
+    hello = Hello(1, "c" * limits.CLIENT_NAME_CHARS_MAX, token, token, "n" * limits.NICKNAME_BYTES_MAX, joins, connection)
     publish = Publish(2**31 - 1, room, "i" * limits.MESSAGE_ID_CHARS_MAX, '"' * limits.TEXT_BYTES_MAX)
     for form in Form:
         assert len(encode(hello, form)) <= limits.CLIENT_FRAME_BYTES_MAX
