@@ -46,6 +46,11 @@ class GatewaySettings(Section, frozen=True):
     """Allowed Origin headers, exact (``https://example.org``); ``*`` allows all.
 
     A request without one is no browser's and is allowed."""
+    tls_certificate: str = ""
+    """PEM file with the certificate chain, the server's own first: the websocket port then speaks TLS (``wss``);
+    "": it does not. A pair that changes is taken up while clients stay connected."""
+    tls_key: str = ""
+    """PEM file with the certificate's key, unencrypted, and not readable by every user."""
     connections_max: Count = 15_000
     """Beyond it a handshake is refused with 503."""
     connections_soft_max: Count = 14_000
@@ -53,7 +58,7 @@ class GatewaySettings(Section, frozen=True):
     handshakes_pending_max: Count = 1_000
     """Connections whose handshake is not finished; beyond it new ones are turned away."""
     handshake_deadline_s: Seconds = limits.HANDSHAKE_DEADLINE_S
-    """From accept to the end of the upgrade, and again to the hello."""
+    """From accept to the end of the upgrade, TLS included, and again to the hello."""
     frame_bytes_max: Annotated[int, Meta(ge=1024, le=limits.CLIENT_FRAME_BYTES_MAX)] = limits.CLIENT_FRAME_BYTES_MAX
     """The largest message a client may send; a larger one ends its connection."""
     rooms_per_client_max: Annotated[int, Meta(ge=1, le=limits.ROOMS_PER_CLIENT_MAX)] = limits.ROOMS_PER_CLIENT_MAX
@@ -90,6 +95,11 @@ class GatewaySettings(Section, frozen=True):
     accepts_per_s: Rate = limits.GATEWAY_ACCEPTS_PER_S
     """Reconnects a second this gateway can take in beside its work: a gateway that leaves paces its clients by the sum of
     those that stay."""
+
+    @property
+    def websocket_scheme(self) -> str:
+        """Of the addresses under which clients reach it."""
+        return "wss" if self.tls_certificate else "ws"
 
 
 class BrokerSettings(Section, frozen=True):

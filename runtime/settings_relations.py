@@ -32,6 +32,12 @@ def broken_relations(settings: Settings) -> Iterator[Broken]:
             ("gateway.pong_timeout_s", "gateway.ping_interval_s"),
             f"gateway.pong_timeout_s {gateway.pong_timeout_s} is not below gateway.ping_interval_s {gateway.ping_interval_s}",
         )
+    if bool(gateway.tls_certificate) != bool(gateway.tls_key):
+        there, missing = ("certificate", "key") if gateway.tls_certificate else ("key", "certificate")
+        yield (
+            ("gateway.tls_certificate", "gateway.tls_key"),
+            f"gateway.tls_{there} is set and gateway.tls_{missing} is not: TLS needs both files",
+        )
     for name, section in (("gateway", gateway), ("broker", settings.broker)):
         if section.port == section.admin_port != 0 and section.host == section.admin_host:
             yield (

@@ -1,4 +1,4 @@
-"""The seam under every connection: plain sockets, TLS later, and the simulator's network.
+"""The seam under every connection: plain sockets, TLS, and the simulator's network.
 
 A transport is a non-blocking byte stream.  `try_send` and `try_recv` are attributes, not
 methods of a wrapper: for a plain socket they *are* `socket.send` and `socket.recv`, so the
@@ -14,6 +14,8 @@ class Transport(Protocol):
 
     `try_send(data)` takes what it can and answers how many bytes that was; it raises
     `BlockingIOError` when it can take nothing now, another `OSError` when the stream is dead.
+    After a part was taken the next call begins with the rest, which over TLS may be encrypted
+    already: what was told as taken arrives for certain only when the rest is taken, too.
     `try_recv(n)` answers at most n bytes, ``b""`` at the peer's end of stream, and raises
     likewise.  At most one task waits for each direction.
     """

@@ -95,6 +95,23 @@ FEED_REPAIR_WAIT_S = 3.0
 WINDOW_MEMBERS_MIN = 2000
 WINDOW_PASSES_PER_S = 10.0
 
+# --- TLS at a gateway ----------------------------------------------------------------------------
+# A hello with the keys of a post-quantum exchange is 1.8 KiB, the rest of a client's handshake a few
+# hundred bytes; OpenSSL alone would take 128 KiB of each of a thousand strangers.
+TLS_HANDSHAKE_BYTES_MAX = 16 * 1024
+# OpenSSL's buffers in memory keep the size of the largest they held, so they are given little at a time:
+# what each idle connection keeps is a few KiB and not the 24 of a pass.
+TLS_RECORD_BYTES = 4 * 1024
+TLS_READ_BYTES = 4 * 1024
+# The largest record comes whole in five reads.
+TLS_READS_PER_RECV_MAX = 8
+# Encrypted at once: a pass, so that it is one send as it is without TLS.
+TLS_WRITE_BYTES_MAX = PASS_BUFFER_BYTES_MAX
+# A cut pass with its records' headers, and 8 KiB of TLS's own answers (an answer is 27 bytes).
+TLS_UNSENT_BYTES_MAX = TLS_WRITE_BYTES_MAX + 8 * 1024
+# How often a gateway looks whether its certificate's files have changed; it takes what two looks found the same.
+TLS_LOOK_INTERVAL_S = 2.0
+
 # --- rooms ------------------------------------------------------------------------------------
 ROOM_TAIL_EVENTS_MAX = 1000
 ROOM_TAIL_BYTES_MAX = 1024 * 1024

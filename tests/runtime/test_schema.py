@@ -31,3 +31,8 @@ def test_an_operator_may_tighten_a_protocol_bound_and_not_loosen_it() -> None:
     assert msgspec.convert({"frame_bytes_max": 2048}, GatewaySettings).frame_bytes_max == 2048
     with pytest.raises(msgspec.ValidationError, match=str(limits.CLIENT_FRAME_BYTES_MAX)):
         msgspec.convert({"frame_bytes_max": limits.CLIENT_FRAME_BYTES_MAX + 1}, GatewaySettings)
+
+
+def test_a_gateway_with_a_certificate_is_reached_by_wss() -> None:
+    assert GatewaySettings().websocket_scheme == "ws"
+    assert GatewaySettings(tls_certificate="a.pem", tls_key="a.key").websocket_scheme == "wss"

@@ -126,3 +126,13 @@ def test_tokens_have_an_issuer_and_capabilities_that_can_be_read(tokens: TokenSe
 
 def test_a_service_may_be_for_accounts_only() -> None:
     assert broken(tokens=TokenSettings(keys_file="keys.json", issuer="https://site.example", guests_may={})) == []
+
+
+def test_tls_needs_a_certificate_and_its_key() -> None:
+    assert broken(gateway=GatewaySettings(tls_certificate="a.pem", tls_key="a.key")) == []
+    assert broken(gateway=GatewaySettings(tls_certificate="a.pem")) == [
+        "gateway.tls_certificate is set and gateway.tls_key is not: TLS needs both files"
+    ]
+    assert broken(gateway=GatewaySettings(tls_key="a.key")) == [
+        "gateway.tls_key is set and gateway.tls_certificate is not: TLS needs both files"
+    ]
