@@ -7,6 +7,7 @@ in order.  A supervisor that sends SIGTERM to all of a service's processes, as s
 them begin together: the parent adds no second signal, which would end them at once.
 """
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from parvis.errors import StartError
 from runtime.backoff import Backoff
-from runtime.lifecycle import ExitCode
+from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.process_list import ListedAs
 
 READY_WORD: Final = "ready"
@@ -55,6 +56,7 @@ class Child:
     is_up: bool = False
     restarts: int = 0
     last_exit_code: int | None = None
+    _process: trio.Process | None = None
 
     async def run(self, leave: trio.Event, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep it running until `leave`; reports its port when it serves for the first time.
@@ -81,6 +83,11 @@ class Child:
             with trio.move_on_after(delay_s):
                 await leave.wait()
 
+    def ask_reload(self) -> None:
+        """Have it read its files again; one that does not serve yet has read them just now, and may not hear signals."""
+        if self.is_up and self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     async def _run_once(self, leave: trio.Event, task_status: trio.TaskStatus[int]) -> int:
         """From start to exit; the process never outlives this call."""
         arguments = self.arguments(self.port)
@@ -91,6 +98,7 @@ class Child:
             start_new_session=True,
             pass_fds=tuple(self.inherited_fds),
         )
+        self._process = process
         try:
             self._list(process.pid, arguments[0])
             async with trio.open_nursery() as nursery:
@@ -146,6 +154,15 @@ async def start_all(nursery: trio.Nursery, children: Sequence[Child], leave: tri
     async with trio.open_nursery() as starting:
         for each in children:
             starting.start_soon(nursery.start, each.run, leave)
+
+
+async def pass_on_reloads(lifecycle: Lifecycle, children: Sequence[Child]) -> None:
+    """Each SIGHUP of the parent to its children, which stand in sessions of their own; until cancelled."""
+    seen = lifecycle.reloads_asked
+    while True:
+        seen = await lifecycle.wait_reload(seen)
+        for each in children:
+            each.ask_reload()
 
 
 def _code_of(code: int) -> ExitCode:

@@ -1,10 +1,13 @@
 """From the first signal to the exit code: starting, ready, draining, stopped.
 
 Leaving on purpose is a normal way to end: the first SIGTERM or SIGINT starts the drain, and
-a process that drained exits 0.  A second one ends it at once.  Signals are handled here, at
-the edge of the process, and nowhere in a role: a role waits for `Lifecycle.wait_drain`.
+a process that drained exits 0.  A second one ends it at once.  SIGHUP asks for files to be
+read again; from a terminal that is gone it is a farewell, as it always was.  Signals are
+handled here, at the edge of the process, and nowhere in a role: a role waits for
+`Lifecycle.wait_drain` and `Lifecycle.wait_reload`.
 """
 
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -45,7 +48,9 @@ class Lifecycle:
         self.wall_clock = wall_clock
         self.state = State.STARTING
         self.drain_reason = ""
+        self.reloads_asked = 0
         self._drain = trio.Event()
+        self._reload = trio.Event()
 
     @property
     def is_draining(self) -> bool:
@@ -65,6 +70,18 @@ class Lifecycle:
 
     async def wait_drain(self) -> None:
         await self._drain.wait()
+
+    def ask_reload(self) -> None:
+        """Files that may have changed (a certificate) are to be read again now."""
+        self.reloads_asked += 1
+        self._reload.set()
+        self._reload = trio.Event()
+
+    async def wait_reload(self, seen: int) -> int:
+        """Until more reloads were asked for than the `seen` ones; how many there are now."""
+        while self.reloads_asked == seen:
+            await self._reload.wait()
+        return self.reloads_asked
 
     def stopped(self) -> None:
         """The last role has ended."""
@@ -96,14 +113,21 @@ async def _supervised(main: Callable[[Lifecycle], Awaitable[ExitCode | None]]) -
     """Own `main` and the task that hears signals; the nursery ends with the first of them."""
     lifecycle = Lifecycle()
     code = ExitCode.OK
+    had_terminal = _has_terminal()
     async with trio.open_nursery() as nursery:
 
         async def hear_signals(*, task_status: trio.TaskStatus[None]) -> None:
             nonlocal code
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 task_status.started()
                 is_second = False
                 async for number in signals:
+                    if number == signal.SIGHUP:
+                        if had_terminal and not _has_terminal():
+                            lifecycle.start_drain("the terminal is gone")
+                        else:
+                            lifecycle.ask_reload()
+                        continue
                     # Signals are counted, not drains: a worker whose parent has asked it to leave gets the service's
                     # first signal a moment later, and must not take it for somebody's loss of patience.
                     if is_second:
@@ -118,3 +142,8 @@ async def _supervised(main: Callable[[Lifecycle], Awaitable[ExitCode | None]]) -
         lifecycle.stopped()
         nursery.cancel_scope.cancel()
     return code
+
+
+def _has_terminal() -> bool:
+    """Whether a person's terminal is behind standard input; one that was closed answers no more."""
+    return os.isatty(0)

@@ -10,9 +10,9 @@ import pytest
 import trio
 
 import parvis.child
-from parvis.child import Child
+from parvis.child import Child, pass_on_reloads
 from parvis.errors import explain
-from runtime.lifecycle import ExitCode
+from runtime.lifecycle import ExitCode, Lifecycle
 from runtime.logs import make_logger
 from runtime.process_list import ListedAs, is_running, listed, read_processes
 from runtime.schema import LogSettings
@@ -131,3 +131,24 @@ async def test_it_is_asked_once_and_without_a_signal_which_others_may_have_sent_
             assert child.is_up
             leave.set()
     assert child.last_exit_code == 0
+
+
+HEAR = SERVE.replace("print(", "signal.signal(signal.SIGHUP, lambda *_: open('reloads', 'a').write('x'))\nprint(", 1)
+
+
+async def test_a_reload_reaches_who_serves_and_spares_who_does_not_yet(program: Path, child: Child, tmp_path: Path) -> None:
+    program.write_text(HEAR + "while True: signal.pause()")
+    child.ask_reload()
+    lifecycle, leave = Lifecycle(), trio.Event()
+    async with trio.open_nursery() as outer:
+        outer.start_soon(pass_on_reloads, lifecycle, [child])
+        async with trio.open_nursery() as inner:
+            await inner.start(child.run, leave)
+            lifecycle.ask_reload()
+            with trio.fail_after(30):
+                while not (tmp_path / "reloads").exists():
+                    await trio.sleep(0.01)
+            leave.set()
+        child.ask_reload()
+        outer.cancel_scope.cancel()
+    assert child.restarts == 0

@@ -116,3 +116,42 @@ def test_the_handlers_are_as_before_when_it_has_ended() -> None:
 
 def test_codes_of_signals_are_what_a_shell_expects() -> None:
     assert (ExitCode.INTERRUPTED, ExitCode.TERMINATED) == (130, 143)
+
+
+def test_sighup_asks_for_a_reload_and_ends_nothing() -> None:
+    seen: list[int] = []
+
+    async def main(lifecycle: Lifecycle) -> None:
+        async with trio.open_nursery() as nursery:
+            for number in (signal.SIGHUP, signal.SIGHUP):
+                nursery.start_soon(_note, lifecycle, lifecycle.reloads_asked, seen)
+                await trio.testing.wait_all_tasks_blocked()
+                signal.raise_signal(number)
+                await lifecycle.wait_reload(lifecycle.reloads_asked)
+        assert not lifecycle.is_draining
+
+    assert run_process(main) is ExitCode.OK
+    assert seen == [1, 2]
+
+
+async def _note(lifecycle: Lifecycle, seen_before: int, seen: list[int]) -> None:
+    seen.append(await lifecycle.wait_reload(seen_before))
+
+
+async def test_a_reload_that_was_asked_for_while_one_was_done_is_not_missed() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.ask_reload()
+    lifecycle.ask_reload()
+    assert await lifecycle.wait_reload(1) == 2
+
+
+def test_sighup_of_a_terminal_that_is_gone_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [True, False]
+    monkeypatch.setattr("runtime.lifecycle._has_terminal", lambda: answers.pop(0))
+
+    async def main(lifecycle: Lifecycle) -> None:
+        signal.raise_signal(signal.SIGHUP)
+        await lifecycle.wait_drain()
+        assert lifecycle.drain_reason == "the terminal is gone"
+
+    assert run_process(main) is ExitCode.OK
