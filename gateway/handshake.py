@@ -116,12 +116,16 @@ def refusal_response(refusal: UpgradeRefusal, subprotocols: tuple[Form, ...]) ->
     sentence = answer.sentence.format(subprotocols=", ".join(form.value for form in subprotocols))
     # RFC 9110, 7.8: who sends Upgrade names it in Connection too.
     connection = "close, Upgrade" if answer.status == 426 else "close"
+    return plain_answer(answer.status, answer.phrase, sentence, f"Connection: {connection}\r\n{answer.fields}")
+
+
+def plain_answer(status: int, phrase: str, sentence: str, fields: str = "Connection: close\r\n") -> bytes:
+    """One sentence as a whole HTTP answer; `fields` are header lines."""
     return (
-        f"HTTP/1.1 {answer.status} {answer.phrase}\r\n"
-        f"Connection: {connection}\r\n"
+        f"HTTP/1.1 {status} {phrase}\r\n"
         "Content-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(sentence) + 1}\r\n"
-        f"{answer.fields}\r\n{sentence}\n"
+        f"{fields}\r\n{sentence}\n"
     ).encode()
 
 

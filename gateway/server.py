@@ -26,9 +26,11 @@ from gateway.key_file import KeyFile
 from gateway.peer import PeerClosed, PeerGone
 from gateway.rules import session_rules
 from gateway.session import Session, refused
+from gateway.tls_door import TlsDoor, TlsRefused
 from gateway.tokens import TokenRules, TokenVerifier
 from gateway.upgrade import UpgradeRefused, UpgradeRules, upgrade
 from gateway.websocket import WebSocketReader
+from runtime.certificates import pair_of
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings, RoomSettings, TokenSettings
@@ -73,15 +75,20 @@ async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Liste
     """Serve until the lifecycle drains; then send everyone elsewhere, and return.
 
     Reports its listener when clients can connect.  Raises `OSError` when the address cannot
-    be bound.  Who comes between the drain's beginning (`/readyz` says no from there on) and the
-    end of `drain_notice_s` is taken in like anyone: a balancer may not have looked yet.
+    be bound, `CertificateError` when its certificate cannot be used.  Who comes between the drain's
+    beginning (`/readyz` says no from there on) and the end of `drain_notice_s` is taken in like
+    anyone: a balancer may not have looked yet.
     """
     settings = parts.settings
+    tls = _tls_door(parts)
     listener = parts.listener
     if listener is None:
         listener = await parts.network.listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
     async with trio.open_nursery() as nursery:
-        server = GatewayServer(parts, nursery)
+        if tls is not None:
+            listener = tls.guard(listener)
+            nursery.start_soon(tls.keep_current, parts.lifecycle)
+        server = GatewayServer(parts, nursery, tls)
         nursery.start_soon(server.gateway.passes.run)
         nursery.start_soon(server.keep_time)
         if parts.key_file is not None:
@@ -97,12 +104,21 @@ async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Liste
         nursery.cancel_scope.cancel()
 
 
+def _tls_door(parts: GatewayParts) -> TlsDoor | None:
+    """The gateway's own TLS, where the settings name a certificate."""
+    files = pair_of(parts.settings)
+    if files is None:
+        return None
+    return TlsDoor(files, counters=parts.counters, log=parts.log, wall_clock=parts.lifecycle.wall_clock)
+
+
 class GatewayServer:
     """The I/O side of one gateway."""
 
-    def __init__(self, parts: GatewayParts, connection_nursery: trio.Nursery) -> None:
+    def __init__(self, parts: GatewayParts, connection_nursery: trio.Nursery, tls: TlsDoor | None = None) -> None:
         settings = parts.settings
         self._parts = parts
+        self._tls = tls
         self._nursery = connection_nursery
         self._rules = session_rules(settings, parts.rooms)
         self._admission = Admission(
@@ -146,8 +162,13 @@ class GatewayServer:
         """From the first byte to the last.  Ends with the transport closed, whatever happened."""
         counters = self._parts.counters
         accepted_at = trio.current_time()
+        until = accepted_at + self._parts.settings.handshake_deadline_s
         try:
-            upgraded = await upgrade(transport, self._upgrade_rules)
+            if self._tls is not None:
+                await self._tls.shake_hands(transport, until)
+            upgraded = await upgrade(transport, self._upgrade_rules, until=until)
+        except TlsRefused:
+            return
         except UpgradeRefused as refusal:
             counters.handshake_refusals[refusal.reason] += 1
             return

@@ -64,15 +64,15 @@ class UpgradeRefused(Exception):
         """Its name in metrics."""
 
 
-async def upgrade(transport: Transport, rules: UpgradeRules) -> Upgraded:
-    """Read one request within `rules.deadline_s` and open the websocket.
+async def upgrade(transport: Transport, rules: UpgradeRules, *, until: float | None = None) -> Upgraded:
+    """Read one request within `rules.deadline_s`, or `until` the time given, and open the websocket.
 
     Raises `UpgradeRefused` after the refusal was sent, `PeerGone` when nobody is left to
     answer.  Does not close the transport.
     """
     head = RequestHead()
     verdict: Accepted | UpgradeRefusal = UpgradeRefusal.DEADLINE
-    with trio.move_on_after(rules.deadline_s):
+    with trio.move_on_at(trio.current_time() + rules.deadline_s if until is None else until):
         verdict = await _read_verdict(transport, head, rules)
         if isinstance(verdict, Accepted):
             await write_all(transport, verdict.response)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from broker.journal.backup_format import BackupRefused
 from broker.journal.fill import SourceInUse, TargetRefused
 from broker.journal.protocol import JournalCorrupt, StaleMap, Unavailable
+from runtime.certificates import CertificateError
 from runtime.lifecycle import ExitCode
 from runtime.settings import SettingsError
 from shard_router.joining import NameTaken, OtherCluster
@@ -41,7 +42,7 @@ def _explain_one(error: BaseException) -> StartError | None:
     match error:
         case StartError():
             return error
-        case SettingsError():
+        case SettingsError() | CertificateError():
             return StartError(str(error), ExitCode.CONFIG)
         case NameTaken():
             return StartError(str(error), ExitCode.BUSY)

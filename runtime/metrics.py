@@ -36,6 +36,9 @@ HANDSHAKE_REFUSALS: Final = (
     "not_http", "http_version", "target", "host", "body", "repeated", "key", "subprotocol", "origin", "method",
     "deadline", "not_upgrade", "websocket_version", "too_large", "busy", "peer_gone",
 )  # fmt: skip
+# Why there was no TLS with a caller; gateway/tls_door.py tells them apart.
+TLS_FAILURES: Final = ("deadline", "peer_gone", "plain_http", "not_tls", "version", "cipher", "certificate", "too_large")
+TLS_RELOADS: Final = ("loaded", "refused")
 GC_GENERATIONS: Final = ("0", "1", "2")
 
 # Around the promise: 99 % of deliveries within 500 ms, connects within 1 s.
@@ -62,6 +65,15 @@ class GatewayCounters:
     )
     handshake_refusals: LabelCounts = counter_by(
         "reason", HANDSHAKE_REFUSALS, "parvis_gateway_handshake_refusals_total", "Handshakes that did not open, by reason."
+    )
+    tls_failures: LabelCounts = counter_by(
+        "reason", TLS_FAILURES, "parvis_gateway_tls_failures_total", "TLS handshakes that failed, by reason."
+    )
+    tls_reloads: LabelCounts = counter_by(
+        "result", TLS_RELOADS, "parvis_gateway_tls_reloads_total", "Changed certificates, by what became of them."
+    )
+    tls_certificate_expiry: Sample = sampled(
+        "parvis_gateway_tls_certificate_expiry_seconds", "Until the certificate in use expires; negative once it has."
     )
     handshake_seconds: Histogram = histogram(
         LATENCY_BOUNDS_S, "parvis_gateway_handshake_seconds", "From accept to the answer of the first hello."

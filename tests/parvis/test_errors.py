@@ -4,6 +4,7 @@ import pytest
 
 from broker.journal.protocol import JournalCorrupt, StaleMap, Unavailable
 from parvis.errors import StartError, explain, tell
+from runtime.certificates import CertificateError
 from runtime.lifecycle import ExitCode
 from runtime.settings import SettingsError
 
@@ -13,6 +14,7 @@ from runtime.settings import SettingsError
     [
         (StartError("taken", ExitCode.UNAVAILABLE), ExitCode.UNAVAILABLE),
         (SettingsError(["one", "two"]), ExitCode.CONFIG),
+        (CertificateError("no key"), ExitCode.CONFIG),
         (JournalCorrupt("damaged"), ExitCode.DATA),
         (StaleMap(1, 2), ExitCode.DATA),
         (Unavailable("locked"), ExitCode.UNAVAILABLE),
