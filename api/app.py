@@ -32,8 +32,8 @@ def load_assets() -> Mapping[str, tuple[bytes, str]]:
     return found
 
 
-def make_app(gateway_ports: Sequence[int]) -> FastAPI:
-    """The application; `gateway_ports` are the websocket ports on the host the page was asked from."""
+def make_app(gateway_ports: Sequence[int], scheme: str = "ws") -> FastAPI:
+    """The application; `gateway_ports` are the websocket ports on the host the page was asked from, `scheme` is theirs."""
     assets = load_assets()
     app = FastAPI(title="parvis", openapi_url=None, docs_url=None, redoc_url=None)
 
@@ -42,7 +42,7 @@ def make_app(gateway_ports: Sequence[int]) -> FastAPI:
         host = host_of(request.headers.get("host", ""))
         if host is None:
             return Response("This Host header names no host.\n", status_code=400, media_type="text/plain")
-        urls = websocket_urls(host, gateway_ports, secure=request.url.scheme == "https")
+        urls = websocket_urls(host, gateway_ports, secure=scheme == "wss" or request.url.scheme == "https")
         request.state.websocket_urls = urls
         response = await call_next(request)
         response.headers.update(security_headers(urls))

@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from parvis.options import Config, DataDir, Sets, read_settings
 from parvis.parts import journal_path
 from parvis.shares import within_descriptors
 from parvis.token_keys import examine_token_keys
+from runtime.certificates import CertificateError, load_pair, pair_of
 from runtime.lifecycle import ExitCode
 from runtime.schema import Settings
 from runtime.settings import DEFAULT_ORIGIN, Loaded
@@ -70,6 +72,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from examine_token_keys(settings.tokens)
     yield from _examine_journal(settings, directory)
     yield from examine_cluster(settings)
+    yield from _examine_certificate(settings)
     yield from _examine_ports(settings, holder)
     yield _examine_descriptors(settings)
 
@@ -114,6 +117,21 @@ def _examine_keys(settings: Settings, directory: Path) -> Iterator[Finding]:
             yield Finding("note", f"key file {path} can be read by others; chmod 600 {path}")
         else:
             yield Finding("ok", f"key file {path}")
+
+
+def _examine_certificate(settings: Settings) -> Iterator[Finding]:
+    files = pair_of(settings.gateway)
+    if files is None:
+        return
+    try:
+        pair = load_pair(files)
+    except CertificateError as error:
+        yield Finding("bad", str(error), ExitCode.CONFIG)
+        return
+    doubt = pair.doubt(time.time())
+    days = int((pair.valid_until - time.time()) / 86_400)
+    state = f"is {doubt}, and clients will refuse it" if doubt else f"is valid for {days} days more"
+    yield Finding("note" if doubt else "ok", f"certificate {files.certificate} for {', '.join(pair.names) or 'no name'} {state}")
 
 
 def _examine_journal(settings: Settings, directory: Path) -> Iterator[Finding]:

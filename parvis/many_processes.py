@@ -15,7 +15,7 @@ import trio
 
 from api.server import run_api
 from parvis.arguments import Arguments
-from parvis.child import Child, start_all
+from parvis.child import Child, pass_on_reloads, start_all
 from parvis.data_dir import DataDirLock
 from parvis.parts import Host, opened_journal
 from parvis.plan import Plan
@@ -66,13 +66,15 @@ async def run_in_many_processes(
             ]
             async with trio.open_nursery() as door_nursery:
                 await start_all(door_nursery, gateways, gateways_leave)
+                nursery.start_soon(pass_on_reloads, host.lifecycle, gateways)
                 everything: list[Valkey | Child] = [*stores, *shards, *gateways]
                 admin = await start_admin(
                     nursery, host, settings.gateway.admin_host, settings.gateway.admin_port,
                     lambda: [f"{each.name} is down" for each in everything if not each.is_up],
                 )  # fmt: skip
                 ports = [gateway.port for gateway in gateways]
-                door_nursery.start_soon(partial(run_api, sock, ports, wait_drain=host.lifecycle.wait_drain))
+                scheme = settings.gateway.websocket_scheme
+                door_nursery.start_soon(partial(run_api, sock, ports, scheme=scheme, wait_drain=host.lifecycle.wait_drain))
                 announce(ports, admin)
             shards_leave.set()
         nursery.cancel_scope.cancel()

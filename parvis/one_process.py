@@ -52,7 +52,7 @@ _NOWHERE = "127.0.0.1:1"
 
 
 async def _serve_page(host: Host, sock: socket.socket, ports: Sequence[int]) -> None:
-    await run_api(sock, ports, wait_drain=host.lifecycle.wait_drain)
+    await run_api(sock, ports, scheme=host.settings.gateway.websocket_scheme, wait_drain=host.lifecycle.wait_drain)
 
 
 def _why_not_ready(router: ShardRouter) -> list[str]:

@@ -20,6 +20,7 @@ from parvis.parts import address_is_free, opened_journal, start_gateway, start_r
 from parvis.process import make_host
 from parvis.supervised import around_role, say_ready
 from parvis.workers import WorkerArguments, count_of, run_workers
+from runtime.certificates import refuse_bad_certificate
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.schema import Settings
 from runtime.sockets import adopt_listener
@@ -59,6 +60,7 @@ def gateway(
         Processes on the one port, each with its share of the bounds: auto is one for each core.
     """
     settings = read_settings(config, sets, data_dir=data_dir).settings
+    refuse_bad_certificate(settings.gateway)
     make_data_dir(Path(settings.data_dir))
     count = count_of(workers)
     if count > 1:

@@ -31,6 +31,7 @@ from parvis.parts import Host
 from parvis.plan import Plan
 from parvis.process import make_host
 from parvis.valkey import socket_path
+from runtime.certificates import refuse_bad_certificate
 from runtime.http_server import listen
 from runtime.lifecycle import ExitCode, Lifecycle, run_process
 from runtime.process_list import ListedAs, listed
@@ -87,6 +88,7 @@ def up(
     is_clustered = settings.cluster.directory == "redis"
     several = 2 if is_clustered else 1
     plan = Plan(gateways or several, shards or several, config, tuple(sets), is_clustered, has_own_valkey)
+    refuse_bad_certificate(settings.gateway)
     if plan.is_many and settings.journal.kind == "memory":
         raise StartError("journal.kind = memory is one process's own; several need sqlite or redis", ExitCode.CONFIG)
     make_data_dir(Path(settings.data_dir))
@@ -154,7 +156,9 @@ def _announce(host: Host, plan: Plan, page_port: int, listed_as: ListedAs, gatew
     started = Started(
         version=VERSION,
         page_url=f"http://{_reachable(settings.api.host)}:{page_port}/",
-        websocket_urls=[f"ws://{_reachable(settings.gateway.host)}:{port}/" for port in gateway_ports],
+        websocket_urls=[
+            f"{settings.gateway.websocket_scheme}://{_reachable(settings.gateway.host)}:{port}/" for port in gateway_ports
+        ],
         shards=plan.shards,
         data_dir=str(host.data_dir.resolve()),
         store=_store_of(plan, settings),

@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from parvis.child import Child, start_all
+from parvis.child import Child, pass_on_reloads, start_all
 from parvis.errors import StartError
 from parvis.parts import Host, address_is_free
 from parvis.process import make_host
@@ -104,6 +104,7 @@ async def run_workers(lifecycle: Lifecycle, *, arguments: WorkerArguments, super
         trio.open_nursery() as nursery,
     ):  # fmt: skip
         nursery.start_soon(_let_go_at_drain, host, doors, leave)
+        nursery.start_soon(pass_on_reloads, host.lifecycle, workers)
         async with trio.open_nursery() as worker_nursery:
             await start_all(worker_nursery, workers, leave)
             say_ready(host, workers[0].port, admin.port, supervised)

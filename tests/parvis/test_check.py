@@ -3,6 +3,7 @@
 import os
 import socket
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -13,10 +14,12 @@ from broker.journal.sqlite import SqliteJournal
 from parvis.check import examine, settings_lines
 from parvis.data_dir import lock_data_dir
 from parvis.options import read_settings
+from runtime.certificates import PairFiles
 from runtime.lifecycle import ExitCode
 from runtime.schema import ApiSettings, GatewaySettings, JournalSettings, Settings
 from tests.broker.journal.test_sqlite_file import before_tables
 from tests.support.parvis_program import parvis_up, run_parvis
+from tests.support.tls import write_pair
 
 
 def settings_for(data_dir: Path, **sections: msgspec.Struct) -> Settings:
@@ -124,3 +127,24 @@ async def test_the_command_answers_with_the_code_of_a_start(tmp_path: Path) -> N
     bad = await run_parvis("check", "--data-dir", str(tmp_path), *ports)
     assert bad.code == ExitCode.DATA
     assert "bad  journal" in bad.out
+
+
+def gateway_with(files: PairFiles) -> GatewaySettings:
+    small = GatewaySettings(port=0, connections_max=50, connections_soft_max=50, handshakes_pending_max=5)
+    return msgspec.structs.replace(small, tls_certificate=str(files.certificate), tls_key=str(files.key))
+
+
+def test_a_certificate_is_looked_into(tmp_path: Path) -> None:
+    files = write_pair(tmp_path, "chat.example.org", not_after=datetime.now(UTC) + timedelta(days=30, hours=1))
+    settings = settings_for(tmp_path / "data", gateway=gateway_with(files))
+    assert found(settings) == []
+    assert f"certificate {files.certificate} for chat.example.org is valid for 30 days more" in {
+        finding.what for finding in examine(settings)
+    }
+    files.key.chmod(0o644)
+    assert found(settings) == [("bad", ExitCode.CONFIG)]
+
+
+def test_an_expired_certificate_is_noted(tmp_path: Path) -> None:
+    files = write_pair(tmp_path, not_after=datetime.now(UTC) - timedelta(days=1))
+    assert found(settings_for(tmp_path / "data", gateway=gateway_with(files))) == [("note", ExitCode.OK)]

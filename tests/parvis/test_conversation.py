@@ -17,6 +17,7 @@ from tests.parvis.test_many_processes import is_ready
 from tests.support.browser import Window, window
 from tests.support.parvis_program import parvis_up
 from tests.support.talk import ROOM, read_lines, say
+from tests.support.tls import spki_of, write_pair
 
 on_a_thread = trio.to_thread.run_sync
 
@@ -168,3 +169,17 @@ async def test_the_page_keeps_five_hundred_lines_and_the_readers_place(tmp_path:
             await say(cy, [f"line {n}" for n in range(130, 620)])
             await on_a_thread(amelie.wait, lambda: amelie.lines()[-1:] == ["line 619"], "all of them")
         assert await on_a_thread(amelie.lines) == [f"line {n}" for n in range(120, 620)]
+
+
+async def test_a_page_talks_to_a_gateway_over_wss(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A window of its own, which believes a certificate of ours: Chromium has no other place to be told of an authority."""
+    files = write_pair(tmp_path)
+    tls = ["--set", f"gateway.tls_certificate={files.certificate}", "--set", f"gateway.tls_key={files.key}"]
+    believes = f"--ignore-certificate-errors-spki-list={spki_of(files)}"
+    with window(tmp_path_factory.mktemp("chloe"), believes) as chloe:
+        async with parvis_up(tmp_path / "data", *tls) as up:
+            await on_a_thread(chloe.enter, f"http://localhost:{up.page_port}/", "Chloé", ROOM)
+            await on_a_thread(chloe.say, "over TLS")
+            await on_a_thread(chloe.wait_lines, ["over TLS"])
+            assert chloe.faults() == []
+            assert await up.end() == 0

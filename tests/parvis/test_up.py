@@ -16,6 +16,7 @@ from runtime.process_list import read_processes
 from tests.support.http import fetch
 from tests.support.parvis_program import parvis_up, run_parvis
 from tests.support.talk import ROOM, lines_of, read_lines, say
+from tests.support.tls import write_authority, write_pair
 
 
 async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -157,3 +158,36 @@ async def test_several_processes_cannot_share_a_journal_in_memory(tmp_path: Path
     ended = await run_parvis("up", "--data-dir", str(tmp_path), "--shards", "2", "--set", "journal.kind=memory")
     assert ended.code == 78
     assert "journal.kind = memory" in ended.err
+
+
+def _with_tls(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Arguments for a certificate that clients of this test believe."""
+    files = write_pair(directory)
+    monkeypatch.setenv("SSL_CERT_FILE", str(write_authority(directory)))
+    return ["--set", f"gateway.tls_certificate={files.certificate}", "--set", f"gateway.tls_key={files.key}"]
+
+
+@pytest.mark.parametrize("more", [[], ["--gateways", "2"]], ids=["one process", "several"])
+async def test_with_a_certificate_everything_says_wss_and_people_talk_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    async with parvis_up(tmp_path / "data", *_with_tls(tmp_path, monkeypatch), *more) as up:
+        assert all(url.startswith("wss://") for url in up.websocket_urls)
+        config = await fetch(up.page_port, "/config.json")
+        assert json.loads(config.body) == {"websocket_urls": up.websocket_urls}
+        assert f"connect-src 'self' {up.websocket_urls[0].rstrip('/')}" in config.headers["content-security-policy"]
+        async with connect(up.websocket_urls, name="Ada", rng=Random(1), rooms=[ROOM]) as ada:
+            await say(ada, ["over TLS"])
+        up.process.send_signal(signal.SIGHUP)
+        assert await lines_of(up.websocket_urls[-1:], "over TLS") == [(1, "over TLS")]
+        assert await up.end() == 0
+
+
+async def test_a_key_that_everybody_can_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = _with_tls(tmp_path, monkeypatch)
+    (tmp_path / "server.key").chmod(0o644)
+    ended = await run_parvis("up", "--data-dir", str(tmp_path / "data"), "--port", "0", "--gateways", "2", *words)
+    assert ended.code == 78
+    assert ended.err.splitlines() == [
+        f"parvis: gateway.tls_key {tmp_path}/server.key can be read by every user of this machine; chmod o= {tmp_path}/server.key"
+    ]

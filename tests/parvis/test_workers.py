@@ -24,7 +24,8 @@ from runtime.settings import load_settings
 from tests.support.http import fetch
 from tests.support.parvis_program import run_parvis
 from tests.support.parvis_roles import Roles
-from tests.support.talk import ROOM, read_lines, say
+from tests.support.talk import ROOM, lines_of, read_lines, say
+from tests.support.tls import write_authority, write_pair
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -260,3 +261,25 @@ async def test_a_gateways_name_that_leaves_no_room_for_the_workers_is_told(tmp_p
 async def test_a_number_of_workers_that_cannot_be_is_a_mistake_of_the_command_line(tmp_path: Path, workers: str) -> None:
     ended = await run_parvis("gateway", "--workers", workers, "--data-dir", str(tmp_path))
     assert ended.code == ExitCode.USAGE
+
+
+async def test_workers_speak_tls_and_take_up_a_new_certificate_when_their_parent_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_pair(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(write_authority(tmp_path)))
+    tls = ["--set", f"gateway.tls_certificate={files.certificate}", "--set", f"gateway.tls_key={files.key}"]
+    async with running(tmp_path, *tls) as gateway, connect([_wss(gateway)], name="Ada", rng=Random(1), rooms=[ROOM]) as ada:
+        await say(ada, ["before"], patient=True)
+        write_pair(tmp_path)
+        gateway.signal(signal.SIGHUP)
+        with trio.fail_after(30):
+            while gateway.log.count('"event": "tls_certificate_changed"') < 2:
+                await trio.sleep(0.05)
+        await say(ada, ["after"], patient=True)
+        assert await lines_of([_wss(gateway)], "after") == [(1, "before"), (2, "after")]
+        assert all(left > 0 for left in (await gateway.figure("parvis_gateway_tls_certificate_expiry_seconds")).values())
+
+
+def _wss(gateway: Gateway) -> str:
+    return gateway.url.replace("ws:", "wss:")

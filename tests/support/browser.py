@@ -97,14 +97,17 @@ class Window:
 
 
 @contextmanager
-def window(profile: Path) -> Iterator[Window]:
-    """A window with a profile of its own, closed at the end.  Fails when Chromium or its driver is missing."""
+def window(profile: Path, *more: str) -> Iterator[Window]:
+    """A window with a profile of its own, closed at the end; `more` are Chromium's own flags.
+
+    Fails when Chromium or its driver is missing.
+    """
     chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
     assert chromium, "this test needs chromium in PATH (make test installs it)"
     assert driver_path, "this test needs chromedriver in PATH (make test installs it)"
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for argument in (*_ARGUMENTS, f"--user-data-dir={profile}"):
+    for argument in (*_ARGUMENTS, *more, f"--user-data-dir={profile}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))

@@ -55,7 +55,7 @@ class Up:
 
     @property
     def websocket_urls(self) -> list[str]:
-        return re.findall(r"ws://127\.0\.0\.1:\d+/", re.search(r"Websocket +(.*)", self.banner)[1])  # type: ignore[index]
+        return re.findall(r"wss?://127\.0\.0\.1:\d+/", re.search(r"Websocket +(.*)", self.banner)[1])  # type: ignore[index]
 
     @property
     def same_ports(self) -> list[str]:
