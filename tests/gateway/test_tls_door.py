@@ -26,6 +26,8 @@ from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings, RoomSettings
 from runtime.sockets import SocketNetwork
+from runtime.tls_stream import HandshakeStep
+from runtime.tls_transport import TlsTransport
 from tests.gateway.test_server import closed_with, enter, hear
 from tests.support.gateway_fakes import ROOM, batch
 from tests.support.gateway_rig import KEY, FakeRouter
@@ -190,6 +192,37 @@ async def test_handshakes_are_bounded_as_without_tls_and_who_is_turned_away_is_t
         for stream in pending:
             await stream.aclose()
         await gateway.wait_failed("peer_gone")
+
+
+class Rounds(trio.abc.Instrument):
+    """Counts the rounds of the event loop."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.now += 1
+
+
+async def test_in_a_flash_crowd_one_handshake_moves_in_a_round_of_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds, moved_in = Rounds(), []
+    step = TlsTransport.step_handshake
+
+    def counted(transport: TlsTransport) -> HandshakeStep:
+        moved_in.append(rounds.now)
+        return step(transport)
+
+    monkeypatch.setattr(TlsTransport, "step_handshake", counted)
+    async with secured(tmp_path) as gateway:
+        trio.lowlevel.add_instrument(rounds)
+        async with trio.open_nursery() as crowd:
+            for _ in range(20):
+                crowd.start_soon(greeted_with, gateway.port)
+        trio.lowlevel.remove_instrument(rounds)
+    assert len(moved_in) >= 20, "a hello of each at least"
+    assert len(set(moved_in)) == len(moved_in)
 
 
 async def _say(gateway: Secured, words: bytes) -> bytes:
