@@ -16,16 +16,17 @@ The rules of this file.
   ready bytes 0.1 us on top of the system call's 3; `bench/run.py` shows the whole.
 
 What it leaves to others: cut buffers and readers that lag (gateway/client.py), what is
-passed on and when it may be read (gateway/feed.py).
+passed on and when it may be read (gateway/feed.py), when a head count may go (gateway/counts.py).
 """
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from math import inf
 
 import trio
 
 from gateway.client import OUT_OF_STEP, Membership
+from gateway.counts import CountQueue
 from gateway.feed import Feed, framed
 from runtime.metrics import GatewayCounters
 from wire.client_codec import Form
@@ -38,7 +39,7 @@ _STRIDE = 32
 class Pass:
     """One walk over a feed's members, carrying the stream from `start` to `end` and the signals of the moment."""
 
-    __slots__ = ("_buffer", "_end", "_feed", "_from", "_index", "_legs", "_members", "_start", "_urgent")
+    __slots__ = ("_end", "_feed", "_from", "_index", "_is_count_alone", "_legs", "_start")
 
     def __init__(self, feed: Feed, now: float) -> None:
         self._feed = feed
@@ -54,6 +55,7 @@ class Pass:
         self._end = ring.reach(self._from, ring.head, PASS_BUFFER_BYTES_MAX)
         feed.boundary = self._end
         count = feed.take_count(now)
+        self._is_count_alone = count is not None and not urgent and self._end == self._from
         self._legs: list[tuple[list[Membership], bytes, bytes]] = []
         for form in Form:
             members = feed.snapshot(form)
@@ -78,6 +80,8 @@ class Pass:
                 taken = self._offer(stride, buffer, must)
                 counters.deliveries += taken * (self._end - self._from)
                 counters.bytes_out += taken * len(buffer)
+                if self._is_count_alone:
+                    counters.count_sends += len(stride)
                 if clock() >= until and self._index < count:
                     return False
             self._legs.pop()
@@ -136,10 +140,12 @@ class PassScheduler:
         self._on_pass_over = on_pass_over
         self._ready: dict[Feed, Pass | None] = {}
         """Feeds to visit, in order of arrival, with their running pass.  Bounded by the feeds open."""
+        self._held: dict[Feed, tuple[float, int]] = {}
+        """Feeds held back by their window or by a head count's turn: until when, and which entry of the heap says so."""
         self._later: list[tuple[float, int, Feed]] = []
-        """Feeds held back by their window or by the interval of counts: a heap by due time."""
-        self._held: dict[Feed, float] = {}
-        """The same feeds, with the time until which each is held."""
+        """A heap by due time.  Entries of feeds that were released early stay in it until then, and count no more:
+        to take one out of the middle would cost a walk over all of them for every event of a held room."""
+        self._counts = CountQueue()
         self._last_pass: dict[Feed, float] = {}
         self._serial = 0
         self._news = trio.Event()
@@ -148,11 +154,11 @@ class PassScheduler:
         """The feed has news.  Constant time; called for every batch."""
         if feed in self._ready:
             return
-        held_until = self._held.get(feed)
-        if held_until is not None:
-            if self._due(feed) >= held_until:
+        held = self._held.get(feed)
+        if held is not None:
+            if self._due(feed) >= held[0]:
                 return
-            self._release(feed)
+            del self._held[feed]
         self._ready[feed] = None
         self._news.set()
 
@@ -160,13 +166,7 @@ class PassScheduler:
         """The feed is closed: its pass, if any, ends where it is."""
         self._ready.pop(feed, None)
         self._last_pass.pop(feed, None)
-        if feed in self._held:
-            self._release(feed)
-
-    def _release(self, feed: Feed) -> None:
-        del self._held[feed]
-        self._later = [entry for entry in self._later if entry[2] is not feed]
-        heapify(self._later)
+        self._held.pop(feed, None)
 
     async def run(self) -> None:
         """Until cancelled.  A checkpoint after every visit."""
@@ -197,14 +197,17 @@ class PassScheduler:
     def _release_due(self) -> None:
         now = self._clock()
         while self._later and self._later[0][0] <= now:
-            feed = heappop(self._later)[2]
-            del self._held[feed]
-            self._ready.setdefault(feed, None)
+            due, serial, feed = heappop(self._later)
+            if self._held.get(feed) == (due, serial):
+                del self._held[feed]
+                self._ready.setdefault(feed, None)
 
     def _start(self, feed: Feed) -> Pass | None:
         """Begin a pass, unless there is nothing to carry or it has to wait."""
         now = self._clock()
         due = self._due(feed)
+        if due == inf:
+            due = self._counts.due(feed.count, feed.present, feed.member_count(), now)
         if due > now:
             if due < inf:
                 self._hold(feed, due)
@@ -214,9 +217,9 @@ class PassScheduler:
         return Pass(feed, now)
 
     def _due(self, feed: Feed) -> float:
-        """From when on the feed's next pass may start; `inf` while it has nothing to carry."""
-        if feed.boundary == feed.ring.head and not feed.urgent:
-            return feed.count_due if feed.count_pending else inf
+        """From when on the feed's next pass may start; `inf` while it has nothing to carry but a head count."""
+        if not feed.has_news():
+            return inf
         return self._last_pass.get(feed, 0.0) + self._window_s if self._is_windowed(feed) else 0.0
 
     def _is_windowed(self, feed: Feed) -> bool:
@@ -228,10 +231,10 @@ class PassScheduler:
 
     def _hold(self, feed: Feed, due: float) -> None:
         self._serial += 1
-        self._held[feed] = due
+        self._held[feed] = (due, self._serial)
         heappush(self._later, (due, self._serial, feed))
 
     def _finish(self, feed: Feed) -> None:
-        if feed.boundary != feed.ring.head or feed.urgent or feed.count_pending:
+        if feed.has_news() or feed.has_count:
             self.wake(feed)
         self._on_pass_over(feed)

@@ -18,6 +18,7 @@ from math import inf
 from typing import Protocol
 
 from gateway.client import OUT_OF_STEP, Client, Membership
+from gateway.counts import HeadCount
 from gateway.repair import Lost, Piece, Repair
 from gateway.ring import Ring
 from gateway.tombstones import removals_in, tombstone
@@ -27,14 +28,9 @@ from wire.client_codec import Form, encode
 from wire.client_messages import Count, Hide, Reset, ServerMessage, Skipped, Stale
 from wire.codes import Refusal
 from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame
-from wire.limits import FEED_REPAIR_WAIT_S, SIGNALS_PER_S_MAX
+from wire.limits import FEED_REPAIR_WAIT_S
 from wire.names import RoomName
 from wire.node_messages import Attached, AttachRefused, Batch, CommandRefused, HideFrames, NodeFrame, Range, RangeRead, Sum
-
-# From this many local members a head count is sent every five seconds, below it at most four
-# times a second: a count costs a send to everyone (SEMANTICS, R86).
-_CROWD_MEMBERS = 1000
-_CROWD_COUNT_INTERVAL_S = 5.0
 
 
 class FeedState(Enum):
@@ -79,14 +75,12 @@ class Feed:
         """First 8 bytes of the record's chain at `head_offset`."""
         self.repair: Repair | None = None
         """The hole behind the ring's head that is being filled, and what came after it."""
-        self.present = 0
+        self.count = HeadCount()
         self.by_form: dict[Form, dict[Membership, None]] = {form: {} for form in Form}
         self.snapshots: dict[Form, list[Membership] | None] = dict.fromkeys(Form)
         """Members as lists for passes, made anew after a change."""
         self.urgent: list[ServerMessage] = []
         """Signals that every member has to get, out of step or not; emptied by the next pass."""
-        self.count_due = 0.0
-        self.count_pending = False
         self.in_doubt = False
         """The shard said that it may have a successor: what it says may be behind the truth."""
         self.unsure_since = inf
@@ -108,6 +102,7 @@ class Feed:
         client.memberships[self.room] = membership
         self.by_form[client.form][membership] = None
         self.snapshots[client.form] = None
+        self.count.joined(max(self.count.total, self.member_count()), self.member_count())
         return membership
 
     def remove(self, membership: Membership) -> None:
@@ -162,7 +157,7 @@ class Feed:
         first_time = self.state is FeedState.NEW
         self.state = FeedState.LIVE
         self.epoch = message.epoch
-        self.present = message.present
+        self._hear(message.present)
         self.chain = message.chain
         self._bury(message.frames)
         self._take(message.frames, now)
@@ -271,10 +266,22 @@ class Feed:
 
     # --- signals ---------------------------------------------------------------------------------
 
+    @property
+    def present(self) -> int:
+        """How many are in the room: at least those who are here, whom the shard may not know of yet."""
+        return max(self.count.total, self.members())
+
+    @property
+    def has_count(self) -> bool:
+        """Whether there is a head count to tell, due or not, and somebody to tell it to."""
+        return self.member_count() > 0 and self.count.is_news(self.present)
+
     def on_sum(self, message: Sum) -> None:
-        if message.present != self.present:
-            self.present = message.present
-            self.count_pending = True
+        self._hear(message.present)
+
+    def _hear(self, total: int) -> None:
+        self.count.total = total
+        if self.has_count:
             # Even if it is not due yet: the scheduler holds the feed until it is.
             self._owner.wake_pass(self)
 
@@ -317,17 +324,16 @@ class Feed:
         return Skipped(self.room, ring.offset_of(self.boundary) + 1, ring.offset_of(oldest))
 
     def has_news(self) -> bool:
-        """Whether a pass has anything to carry, a due head count included."""
-        return self.boundary != self.ring.head or bool(self.urgent) or (self.count_pending and self._clock() >= self.count_due)
+        """Whether there is something that a pass has to go for; a head count waits for one, or for its turn."""
+        return self.boundary != self.ring.head or bool(self.urgent)
 
     def take_count(self, now: float) -> Count | None:
-        """The head count, if it changed and its time has come."""
-        if not self.count_pending or now < self.count_due:
+        """The head count, for a pass that begins now."""
+        present = self.present
+        if not self.count.may_ride(present, now):
             return None
-        self.count_pending = False
-        crowd = self.member_count() >= _CROWD_MEMBERS
-        self.count_due = now + (_CROWD_COUNT_INTERVAL_S if crowd else 1 / SIGNALS_PER_S_MAX)
-        return Count(self.room, self.present)
+        self.count.told(present, now)
+        return Count(self.room, present)
 
     def take_urgent(self) -> list[ServerMessage]:
         urgent, self.urgent = self.urgent, []

@@ -97,6 +97,7 @@ class GatewayCounters:
     bytes_out: int = counter("parvis_gateway_bytes_total", "Bytes read from clients and written to them.", direction="out")
     deliveries: int = counter("parvis_gateway_deliveries_total", "Events given to one reader each.")
     passes: int = counter("parvis_gateway_passes_total", "Fan-out passes begun.")
+    count_sends: int = counter("parvis_gateway_count_sends_total", "Sends to one reader each that carried a head count only.")
     sends_blocked: int = counter("parvis_gateway_sends_blocked_total", "Sends that a full socket cut short or refused.")
     slow_closed: int = counter("parvis_gateway_slow_closed_total", "Readers closed because they fell too far behind.")
     silent_closed: int = counter("parvis_gateway_silent_closed_total", "Connections closed because a ping was not answered.")

@@ -112,6 +112,20 @@ TLS_UNSENT_BYTES_MAX = TLS_WRITE_BYTES_MAX + 8 * 1024
 # How often a gateway looks whether its certificate's files have changed; it takes what two looks found the same.
 TLS_LOOK_INTERVAL_S = 2.0
 
+# --- head counts -------------------------------------------------------------------------------
+# A count that travels alone costs what an event costs: a send to every local member (SEMANTICS,
+# R86: up to a hundred people at once, above them every five seconds).  So it waits this long after
+# the last one where it has changed by a share, longer in proportion where by less.
+COUNT_WAIT_MIN_S = 1.0
+COUNT_WAIT_MAX_S = 5.0
+# One person of a hundred: in rooms up to that size every change is worth the shorter wait.
+COUNT_SHARE_MIN = 0.01
+COUNT_SMALL_ROOM_MEMBERS_MAX = 100
+# What counts alone may cost a gateway: 2 % of the 200,000 deliveries of a CPU-second, half of it for small rooms.
+COUNT_SENDS_PER_S_MAX = 4000.0
+# Counts that wait are sent in slices of this: 20 wake-ups a second, however small the rooms are.
+COUNT_SLICE_S = 0.05
+
 # --- rooms ------------------------------------------------------------------------------------
 ROOM_TAIL_EVENTS_MAX = 1000
 ROOM_TAIL_BYTES_MAX = 1024 * 1024

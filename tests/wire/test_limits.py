@@ -128,3 +128,8 @@ def test_a_lease_outlives_lost_renewals_and_a_stall_that_goes_unnoticed() -> Non
     # A hint that is looked into must come out before the lease would.
     assert limits.PROBE_DEADLINE_S < limits.LEASE_S - limits.MAP_POLL_S
     assert limits.MEMBER_FORGOTTEN_S > 100 * limits.LEASE_S
+
+
+def test_in_a_small_room_one_person_more_is_worth_the_shorter_wait() -> None:
+    assert limits.COUNT_SHARE_MIN * limits.COUNT_SMALL_ROOM_MEMBERS_MAX <= 1
+    assert 1 / limits.SIGNALS_PER_S_MAX <= limits.COUNT_WAIT_MIN_S <= limits.COUNT_WAIT_MAX_S
