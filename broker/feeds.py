@@ -15,6 +15,7 @@ from wire.codes import Refusal
 from wire.limits import MEMBERS_SUM_EXPIRES_S
 from wire.names import Epoch, RoomName, parse_room
 from wire.node_messages import (
+    PRESENT_NOT_KNOWN_YET,
     Attach,
     Attached,
     AttachRefused,
@@ -96,7 +97,7 @@ class Feeds:
                 resumed=continuation.resumed,
                 reason=continuation.reason,
                 frames=continuation.frames,
-                present=hosted.sums.total,
+                present=PRESENT_NOT_KNOWN_YET if now_s < self._quiet_until_s else hosted.sums.total,
             ),
         )
 

@@ -30,7 +30,18 @@ from wire.codes import Refusal
 from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame
 from wire.limits import FEED_REPAIR_WAIT_S
 from wire.names import RoomName
-from wire.node_messages import Attached, AttachRefused, Batch, CommandRefused, HideFrames, NodeFrame, Range, RangeRead, Sum
+from wire.node_messages import (
+    PRESENT_NOT_KNOWN_YET,
+    Attached,
+    AttachRefused,
+    Batch,
+    CommandRefused,
+    HideFrames,
+    NodeFrame,
+    Range,
+    RangeRead,
+    Sum,
+)
 
 
 class FeedState(Enum):
@@ -157,7 +168,8 @@ class Feed:
         first_time = self.state is FeedState.NEW
         self.state = FeedState.LIVE
         self.epoch = message.epoch
-        self._hear(message.present)
+        if message.present != PRESENT_NOT_KNOWN_YET:
+            self._hear(message.present)
         self.chain = message.chain
         self._bury(message.frames)
         self._take(message.frames, now)

@@ -24,6 +24,10 @@ MAP_NEWS_SINCE_VERSION = 2
 FLAG_REMOVAL = 1  # a delete: the frame of its target must go from every tail
 FLAG_SYSTEM = 2  # written by the service, not by a person
 
+# `Attached.present` of a shard that has just taken over: gateways are still reporting, and half of a crowd would
+# read like half of it leaving.
+PRESENT_NOT_KNOWN_YET = -1
+
 
 class NodeMessage(Struct, array_like=True, frozen=True):
     """Base of all link messages."""
@@ -161,7 +165,8 @@ class Attached(NodeMessage, tag=20, frozen=True):
 
     `resumed`: the frames continue the feed's own position without a gap.  Else `reason`
     is one of ResumeReason, or "" for a first attach.  `chain` is the first 8 bytes of the
-    chain at `offset`, `term` the fencing number under which the shard serves the slot.
+    chain at `offset`, `term` the fencing number under which the shard serves the slot,
+    `present` the room's sum of members, or PRESENT_NOT_KNOWN_YET: a `Sum` follows.
     """
 
     room: str

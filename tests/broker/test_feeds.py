@@ -7,6 +7,7 @@ from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Event
 from wire.limits import MEMBERS_SUM_EXPIRES_S
 from wire.node_messages import (
+    PRESENT_NOT_KNOWN_YET,
     Attached,
     AttachRefused,
     Batch,
@@ -44,6 +45,7 @@ def test_a_room_that_is_none_is_refused() -> None:
 
 def test_a_detached_feed_gets_nothing_more_and_an_old_detach_changes_nothing() -> None:
     driver = driver_with(1, 2)
+    driver.tick(SUMS_QUIET_S)
     attach(driver, 1, 1, members=5)
     attach(driver, 1, 2, members=5)
     driver.say(1, Detach(ROOM, 1))
@@ -147,6 +149,7 @@ def test_a_position_beyond_the_log_ends_the_epoch() -> None:
 
 def test_a_gateway_that_comes_back_is_counted_once_and_one_that_is_gone_not_for_long() -> None:
     driver = driver_with(1, 2)
+    driver.tick(SUMS_QUIET_S)
     driver.sent[3] = []
     attach(driver, 1, members=10)
     attach(driver, 2, members=1)
@@ -162,18 +165,20 @@ def test_a_gateway_that_comes_back_is_counted_once_and_one_that_is_gone_not_for_
 
 def test_reports_for_rooms_without_a_feed_are_nobodys() -> None:
     driver = driver_with(1, 2)
+    driver.tick(SUMS_QUIET_S)
     attach(driver, 1)
     driver.say(2, Members([(ROOM, 50), ("town/unknown", 5)]))
     assert attach(driver, 2).present == 0
 
 
 def test_after_a_takeover_nothing_is_announced_until_gateways_had_time_to_report() -> None:
-    driver = driver_with(1)
-    attach(driver, 1, members=4)
+    driver = driver_with(1, 2)
+    assert attach(driver, 1, members=4).present == PRESENT_NOT_KNOWN_YET
     driver.tick(SUMS_QUIET_S / 2)
     assert driver.take(1) == []
     driver.tick(SUMS_QUIET_S)
     assert driver.take(1) == [Sum(ROOM, 1, 4)]
+    assert attach(driver, 2, members=2).present == 6
 
 
 def test_a_sum_that_did_not_fit_is_told_with_the_next_tick_that_has_news() -> None:

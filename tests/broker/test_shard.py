@@ -184,6 +184,7 @@ def test_sums_are_told_to_all_gateways_once_a_tick() -> None:
     driver = ShardDriver()
     driver.open_link(1)
     driver.open_link(2)
+    driver.tick(5.0)
     attached(driver, 1, members=3)
     assert attached(driver, 2, members=4).present == 7
     driver.tick(5.0)

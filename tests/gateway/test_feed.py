@@ -10,7 +10,7 @@ from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Count, Hide, Reset, Skipped, Stale
 from wire.codes import Refusal
 from wire.limits import SIGNALS_PER_S_MAX
-from wire.node_messages import AttachRefused, CommandRefused, HideFrames, Sum
+from wire.node_messages import PRESENT_NOT_KNOWN_YET, AttachRefused, CommandRefused, HideFrames, Sum
 
 
 class Clock:
@@ -158,6 +158,35 @@ def test_counts_are_conflated_and_only_changes_are_told() -> None:
     feed.on_sum(Sum(ROOM, 1, 7))
     clock.now += 10
     assert feed.take_count(clock()) is None
+
+
+def test_a_shard_that_has_just_taken_over_takes_nobody_out_of_the_count() -> None:
+    feed, owner, _ = make()
+    feed.on_attached(attached(1, 0, present=9))
+    feed.add(make_client(owner)[0], 0, 1000)
+    feed.on_detached()
+    feed.on_attached(attached(1, 0, resumed=True, present=PRESENT_NOT_KNOWN_YET))
+    assert feed.present == 9
+
+
+def test_a_count_that_came_with_an_attach_reply_is_told_like_any() -> None:
+    """It was taken as known: a reader heard of it with the change after it only."""
+    feed, owner, clock = make()
+    feed.on_attached(attached(1, 0, present=9))
+    feed.add(make_client(owner)[0], 0, 1000)
+    feed.on_attached(attached(1, 0, resumed=True, present=7))
+    assert owner.woken == [feed]
+    feed.on_sum(Sum(ROOM, 1, 7))
+    assert feed.take_count(clock()) == Count(ROOM, 7)
+
+
+def test_who_is_here_is_in_the_count_before_the_shard_knows_of_it() -> None:
+    feed, owner, _ = make()
+    feed.on_attached(attached(1, 0))
+    for _ in range(3):
+        feed.add(make_client(owner)[0], 0, 1000)
+    feed.on_sum(Sum(ROOM, 1, 2))
+    assert feed.present == 3
 
 
 def test_a_draining_gateway_counts_nobody_and_an_empty_feed_knows_since_when() -> None:
