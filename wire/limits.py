@@ -123,6 +123,16 @@ COUNT_SHARE_MIN = 0.01
 COUNT_SMALL_ROOM_MEMBERS_MAX = 100
 # What counts alone may cost a gateway: 2 % of the 200,000 deliveries of a CPU-second, half of it for small rooms.
 COUNT_SENDS_PER_S_MAX = 4000.0
+# The longest window in which different people are counted.
+SKETCH_MINUTES_MAX = 60
+# Who is still here is seen again once a minute; a hash and a look are 2 us, so 4 ms of a gateway's second.
+SEEN_PER_TICK_MAX = 2000
+SEEN_REPORT_INTERVAL_S = 2.0
+# A whole sketch of a crowd has some 20 KiB: a shard that takes over is told ten such rooms at a time.
+SEEN_REPORT_BYTES_MAX = 256 * 1024
+# Estimates of one room are at least so far apart, and a shard looks at so many registers in a tick (10 ms).
+SEEN_ESTIMATE_INTERVAL_S = 5.0
+SEEN_REGISTERS_PER_TICK_MAX = 10_000
 # Counts that wait are sent in slices of this: 20 wake-ups a second, however small the rooms are.
 COUNT_SLICE_S = 0.05
 

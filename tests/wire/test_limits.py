@@ -133,3 +133,9 @@ def test_a_lease_outlives_lost_renewals_and_a_stall_that_goes_unnoticed() -> Non
 def test_in_a_small_room_one_person_more_is_worth_the_shorter_wait() -> None:
     assert limits.COUNT_SHARE_MIN * limits.COUNT_SMALL_ROOM_MEMBERS_MAX <= 1
     assert 1 / limits.SIGNALS_PER_S_MAX <= limits.COUNT_WAIT_MIN_S <= limits.COUNT_WAIT_MAX_S
+
+
+def test_a_report_of_who_was_seen_fits_a_link_frame_and_an_age_a_byte() -> None:
+    assert limits.SKETCH_MINUTES_MAX < 256
+    # The bound is looked at between rooms: one whole sketch may follow, four bytes an entry, at its worst one for each minute.
+    assert limits.SEEN_REPORT_BYTES_MAX + 4 * 2048 * (limits.SKETCH_MINUTES_MAX + 1) <= limits.LINK_UP_BYTES_MAX // 2
