@@ -12,7 +12,7 @@ from broker.room import DIVERGED, FORGOTTEN, Room
 from broker.shard_state import ShardState
 from broker.verdicts import Published
 from wire.codes import Refusal
-from wire.limits import MEMBERS_SUM_EXPIRES_S
+from wire.limits import MEMBERS_SUM_EXPIRES_S, SEEN_REGISTERS_PER_TICK_MAX
 from wire.names import Epoch, RoomName, parse_room
 from wire.node_messages import (
     PRESENT_NOT_KNOWN_YET,
@@ -34,17 +34,22 @@ ENDING_EPOCH_RETRY_MS = 200
 # After a takeover nothing is announced until the gateways have had time to report: half of
 # a crowd, announced, reads like half the crowd leaving (DESIGN, section 10).
 SUMS_QUIET_S = 3.0
+# What an estimate costs whatever the room, in registers: 13 us, and 2.3 ms for all 2048.
+ESTIMATE_REGISTERS_MIN = 20
 
 
 class Feeds:
     """The listening side of a shard; see the module."""
 
-    __slots__ = ("_quiet_until_s", "_state", "_sums_expire_s", "_sums_news")
+    __slots__ = ("_estimates", "_estimates_minute", "_quiet_until_s", "_state", "_sums_expire_s", "_sums_news")
 
     def __init__(self, state: ShardState) -> None:
         self._state = state
         self._sums_news: dict[RoomName, None] = {}
         """Rooms whose sum may differ from the announced one; looked at every tick."""
+        self._estimates: dict[RoomName, None] = {}
+        """Rooms whose people are to be counted again, in turn."""
+        self._estimates_minute = -1
         self._sums_expire_s = 0.0
         self._quiet_until_s = 0.0
 
@@ -98,6 +103,8 @@ class Feeds:
                 reason=continuation.reason,
                 frames=continuation.frames,
                 present=PRESENT_NOT_KNOWN_YET if now_s < self._quiet_until_s else hosted.sums.total,
+                seen_5m=hosted.uniques.last_5m,
+                seen_60m=hosted.uniques.last_60m,
             ),
         )
 
@@ -213,6 +220,10 @@ class Feeds:
                 hosted.sums.report(peer.node, members, now_s)
                 if hosted.sums.is_news:
                     self._sums_news[hosted.name] = None
+        for name, seen in message.seen:
+            hosted = state.rooms.get(RoomName(name))
+            if hosted is not None and link in hosted.feeds and hosted.uniques.hear(seen, now_s):
+                self._estimates[hosted.name] = None
 
     def tick(self, now_s: float) -> None:
         """Announce the sums that changed; called SIGNALS_PER_S_MAX times a second, which is the bound per room."""
@@ -224,6 +235,7 @@ class Feeds:
                     hosted.sums.expire(now_s)
                     if hosted.sums.is_news:
                         self._sums_news[hosted.name] = None
+        self._estimate(now_s)
         if now_s < self._quiet_until_s:
             return
         news, self._sums_news = self._sums_news, {}
@@ -232,6 +244,28 @@ class Feeds:
             if announced is None or not announced.sums.is_news:
                 continue
             announced.sums.announced = announced.sums.total
+            seen = (announced.uniques.last_5m, announced.uniques.last_60m)
             for link, feed in announced.feeds.items():
                 if not feed.behind:
-                    state.send(link, Sum(name, feed.generation, announced.sums.total))
+                    state.send(link, Sum(name, feed.generation, announced.sums.total, *seen))
+
+    def _estimate(self, now_s: float) -> None:
+        """Count the people of some rooms again: those that were heard of, and all of them once a minute."""
+        state = self._state
+        minute = int(now_s // 60)
+        if minute != self._estimates_minute:
+            self._estimates_minute = minute
+            self._estimates |= dict.fromkeys(name for name, hosted in state.rooms.items() if hosted.uniques)
+        left = SEEN_REGISTERS_PER_TICK_MAX
+        for name in list(self._estimates):
+            if left <= 0:
+                break
+            hosted = state.rooms.get(name)
+            if hosted is not None and not hosted.uniques.is_due(now_s):
+                continue
+            del self._estimates[name]
+            if hosted is not None:
+                left -= ESTIMATE_REGISTERS_MIN + len(hosted.uniques)
+                if hosted.uniques.estimate(now_s):
+                    hosted.sums.announced = NEVER_ANNOUNCED
+                    self._sums_news[name] = None

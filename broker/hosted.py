@@ -9,6 +9,7 @@ from typing import NewType
 from broker.presence import Sums
 from broker.repair import Repair
 from broker.room import Room
+from broker.uniques import Uniques
 from broker.verdicts import PendingEvent
 from wire.names import RoomName, Slot
 from wire.node_messages import Attach, PublishCommand, RangeRead
@@ -48,6 +49,7 @@ class Hosted:
     """A load is under way."""
     feeds: dict[LinkId, Feed] = field(default_factory=dict)
     sums: Sums = field(default_factory=Sums)
+    uniques: Uniques = field(default_factory=Uniques)
     waiting: deque[tuple[LinkId, Question]] = field(default_factory=deque)
     """What arrived while the room was not there; at most LOADING_COMMANDS_MAX."""
     unanswered: list[PendingEvent] = field(default_factory=list)

@@ -40,27 +40,36 @@ class HeadCount:
     `present` is handed in: the sum of all gateways, and at least as many as are here.
     """
 
-    __slots__ = ("_is_uneven", "_told", "_told_at", "place", "total")
+    __slots__ = ("_told", "_told_at", "_unknown_to_some", "place", "seen", "total")
 
     def __init__(self) -> None:
         self.total = 0
         """What the shard said last: the sum over all gateways."""
+        self.seen = (0, 0)
+        """Estimates of how many different people were there in the last 5 and 60 minutes."""
         self.place: float | None = None
         """When its turn in the queue comes; None while it stands in none."""
         self._told = 0
         self._told_at = -inf
-        self._is_uneven = False
-        """Somebody was told another number, in the answer to its join, than the rest."""
+        self._unknown_to_some = False
+        """Somebody was told another number, in the answer to its join, than the rest; or the estimates have changed."""
+
+    def hear(self, total: int, seen: tuple[int, int]) -> None:
+        """The shard has said so."""
+        self.total = total
+        if seen != self.seen:
+            self.seen = seen
+            self._unknown_to_some = True
 
     def joined(self, present: int, members: int) -> None:
         """Somebody was told `present` as it came in, the only one or one of several `members`."""
         if members == 1:
-            self._told, self._is_uneven = present, False
+            self._told, self._unknown_to_some = present, False
         elif present != self._told:
-            self._is_uneven = True
+            self._unknown_to_some = True
 
     def is_news(self, present: int) -> bool:
-        return present != self._told or self._is_uneven
+        return present != self._told or self._unknown_to_some
 
     def may_ride(self, present: int, now: float) -> bool:
         """Whether a pass that goes anyway should take it along."""
@@ -73,7 +82,7 @@ class HeadCount:
     def told(self, present: int, now: float) -> None:
         """A pass has taken it to all members."""
         self._told, self._told_at = present, now
-        self._is_uneven = False
+        self._unknown_to_some = False
         self.place = None
 
 

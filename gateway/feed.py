@@ -11,7 +11,7 @@ a jump is a fault of one of the two sides, and the attach costs no more than the
 Pure: time is an argument or comes from the injected `clock`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from math import inf
@@ -21,6 +21,7 @@ from gateway.client import OUT_OF_STEP, Client, Membership
 from gateway.counts import HeadCount
 from gateway.repair import Lost, Piece, Repair
 from gateway.ring import Ring
+from gateway.seen import Seen
 from gateway.tombstones import removals_in, tombstone
 from shard_router.ports import FeedPosition, RangeAnswer
 from shard_router.requests import is_temporary
@@ -87,6 +88,7 @@ class Feed:
         self.repair: Repair | None = None
         """The hole behind the ring's head that is being filled, and what came after it."""
         self.count = HeadCount()
+        self.seen = Seen()
         self.by_form: dict[Form, dict[Membership, None]] = {form: {} for form in Form}
         self.snapshots: dict[Form, list[Membership] | None] = dict.fromkeys(Form)
         """Members as lists for passes, made anew after a change."""
@@ -114,6 +116,7 @@ class Feed:
         self.by_form[client.form][membership] = None
         self.snapshots[client.form] = None
         self.count.joined(max(self.count.total, self.member_count()), self.member_count())
+        self.seen.see(self.room, client.session.author, self._minute())
         return membership
 
     def remove(self, membership: Membership) -> None:
@@ -125,6 +128,16 @@ class Feed:
         self.snapshots[membership.form] = None
         if self.member_count() == 0:
             self.empty_since = self._clock()
+
+    def see_members(self, minute: int) -> Iterator[None]:
+        for form in Form:
+            for membership in self.snapshot(form):
+                if not membership.gone:
+                    self.seen.see(self.room, membership.client.session.author, minute)
+                    yield
+
+    def _minute(self) -> int:
+        return int(self._clock() // 60)
 
     def snapshot(self, form: Form) -> list[Membership]:
         members = self.snapshots[form]
@@ -153,8 +166,15 @@ class Feed:
     def members(self) -> int:
         return self.member_count() if self.counts_members else 0
 
+    def take_seen(self) -> bytes:
+        return self.seen.take(self._minute())
+
+    def tell_seen_again(self) -> None:
+        self.seen.tell_again()
+
     def on_attached(self, message: Attached) -> None:
         now = self._clock()
+        self.seen.tell_again()
         if self.state is FeedState.NEW or self.state is FeedState.REFUSED:
             self.ring = Ring(message.since)
             self.boundary = 0
@@ -169,7 +189,7 @@ class Feed:
         self.state = FeedState.LIVE
         self.epoch = message.epoch
         if message.present != PRESENT_NOT_KNOWN_YET:
-            self._hear(message.present)
+            self._hear(message.present, message.seen_5m, message.seen_60m)
         self.chain = message.chain
         self._bury(message.frames)
         self._take(message.frames, now)
@@ -289,10 +309,10 @@ class Feed:
         return self.member_count() > 0 and self.count.is_news(self.present)
 
     def on_sum(self, message: Sum) -> None:
-        self._hear(message.present)
+        self._hear(message.present, message.seen_5m, message.seen_60m)
 
-    def _hear(self, total: int) -> None:
-        self.count.total = total
+    def _hear(self, total: int, seen_5m: int, seen_60m: int) -> None:
+        self.count.hear(total, (seen_5m, seen_60m))
         if self.has_count:
             # Even if it is not due yet: the scheduler holds the feed until it is.
             self._owner.wake_pass(self)
@@ -345,7 +365,7 @@ class Feed:
         if not self.count.may_ride(present, now):
             return None
         self.count.told(present, now)
-        return Count(self.room, present)
+        return Count(self.room, present, *self.count.seen)
 
     def take_urgent(self) -> list[ServerMessage]:
         urgent, self.urgent = self.urgent, []

@@ -16,6 +16,7 @@ from gateway.fanout import PassScheduler
 from gateway.feed import Feed, FeedState, framed
 from gateway.heartbeat import Heartbeat
 from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
+from gateway.seen import SeenWalk
 from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit
 from gateway.websocket import close_frame
 from runtime.metrics import GatewayCounters
@@ -71,6 +72,7 @@ class Gateway:
             window_passes_per_s=settings.window_passes_per_s,
             on_pass_over=self._on_pass_over,
         )  # fmt: skip
+        self._seen = SeenWalk()
         self._pings = {form: framed(Ping(), form) for form in Form}
         counters.feeds = lambda: len(self.feeds)
         counters.members = lambda: sum(feed.member_count() for feed in self.feeds.values())
@@ -324,8 +326,9 @@ class Gateway:
             client.transport.abort()
 
     def tick_feeds(self) -> None:
-        """Once a second: tell readers of rooms that nobody sure of itself speaks for, let go of empty rooms."""
+        """Once a second: tell readers of rooms that nobody sure of itself speaks for, see who is here, let go of empty rooms."""
         now = self._clock()
+        self._seen.tick(self.feeds.values(), int(now // 60))
         for feed in list(self.feeds.values()):
             if now - feed.unsure_since >= STALE_AFTER_S:
                 feed.mark_stale()

@@ -174,7 +174,7 @@ def place_reader(feed: Feed, request: JoinRequest, n: int) -> tuple[Joined, int]
     reply = Joined(
         n, request.room, feed.epoch, offset, ring.offset_of(cursor), chain,
         asked=since is not None, recovered=since is not None and not reason, reason=reason,
-        present=max(feed.count.total, feed.member_count() + 1),
+        present=max(feed.count.total, feed.member_count() + 1), seen_5m=feed.count.seen[0], seen_60m=feed.count.seen[1],
     )  # fmt: skip
     return reply, cursor
 

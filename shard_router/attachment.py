@@ -86,6 +86,19 @@ class Attachment:
         return None
 
 
+def seen_due(attachments: Iterable[Attachment], bytes_max: int) -> list[tuple[Attachment, bytes]]:
+    """What the shard has to be told of who was seen, of as many feeds as fit."""
+    due, size = [], 0
+    for attachment in attachments:
+        if size >= bytes_max:
+            break
+        seen = attachment.feed.take_seen() if attachment.phase is Phase.LIVE else b""
+        if seen:
+            due.append((attachment, seen))
+            size += len(seen)
+    return due
+
+
 def sums_due(attachments: Iterable[Attachment], now: float, interval_s: float) -> list[tuple[Attachment, int]]:
     """Every feed whose sum of members has to be reported, with the sum."""
     due = ((attachment, attachment.members_due(now, interval_s)) for attachment in attachments)

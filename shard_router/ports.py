@@ -45,6 +45,13 @@ class FeedPort(Protocol):
         """None before the first attach."""
 
     def members(self) -> int: ...
+
+    def take_seen(self) -> bytes:
+        """What the shard was not told of who was seen (`wire.sketch`), which it is from here on; b"" when that is nothing."""
+
+    def tell_seen_again(self) -> None:
+        """What was taken may not have arrived."""
+
     def on_attached(self, message: Attached) -> None: ...
     def on_attach_refused(self, message: AttachRefused) -> None: ...
     def on_batch(self, message: Batch) -> None: ...

@@ -16,9 +16,10 @@ import trio
 from runtime.backoff import Backoff
 from runtime.link import Link
 from shard_router.alarms import Alarms
-from shard_router.attachment import Attachment, Phase, sums_due
+from shard_router.attachment import Attachment, Phase
 from shard_router.link_opener import LinkOpener, LinkParts
 from shard_router.map_talk import MapFollower, MapTalk
+from shard_router.reports import Reports
 from shard_router.requests import Answer, PublishRequest, Request, RequestTable, is_temporary
 from wire.codes import REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.errors import PeerError
@@ -27,10 +28,8 @@ from wire.limits import (
     LINK_DEAD_AFTER_S,
     LINK_RETRY_BASE_S,
     LINK_RETRY_CAP_S,
-    MEMBERS_REPORT_INTERVAL_S,
     MOVED_RETRY_S,
     PUBLISH_WAIT_S,
-    SIGNALS_PER_S_MAX,
 )
 from wire.names import RoomName, ShardId
 from wire.node_messages import (
@@ -45,7 +44,6 @@ from wire.node_messages import (
     HideFrames,
     Leaving,
     MapNews,
-    Members,
     Moved,
     OutcomeUnknown,
     Range,
@@ -90,7 +88,7 @@ class ShardChannel:
         self._to_attach: dict[RoomName, Attachment] = {}
         self._stuck = trio.Event()
         self._alarms = Alarms(parts.generations)
-        self._members_due = 0.0
+        self._reports = Reports()
         self._in_doubt = False
         """Whether the shard said so on the present link."""
         self._map_talk = MapTalk(owner)
@@ -169,24 +167,13 @@ class ShardChannel:
         self.give_up_late(now)
         for attachment in self._alarms.due(now):
             self.attach_again(attachment, 0)
-        if now >= self._members_due:
-            self._members_due = now + 1 / SIGNALS_PER_S_MAX
-            self._report_members(now)
+        self._reports.tick(self.link, self.attachments.values(), now)
 
     def give_up_late(self, now: float) -> None:
         """Answer every request whose deadline has passed."""
         for request, was_sent in self.requests.expire(now):
             self._parts.counters.given_up += 1
             request.give_up(was_sent)
-
-    def _report_members(self, now: float) -> None:
-        """One message with every sum that changed or has to be renewed; what does not fit is due at the next tick."""
-        if self.link is None:
-            return
-        due = sums_due(self.attachments.values(), now, MEMBERS_REPORT_INTERVAL_S)
-        if due and self.link.send_nowait(Members([(attachment.room, members) for attachment, members in due])):
-            for attachment, members in due:
-                attachment.was_reported(members, now)
 
     def tell_map(self) -> None:
         """Another map is followed from here on: the shard hears of it before anything is attached under it."""

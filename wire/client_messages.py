@@ -190,6 +190,8 @@ class Joined(ServerMessage, tag="joined", frozen=True):
     recovered: bool = False
     reason: str = ""
     present: int = 0
+    seen_5m: int = 0
+    seen_60m: int = 0
 
 
 class Welcome(ServerMessage, tag="welcome", frozen=True):
@@ -295,6 +297,8 @@ class Count(ServerMessage, tag="count", frozen=True):
 
     room: str
     present: int
+    seen_5m: int = 0
+    seen_60m: int = 0
 
 
 class Stale(ServerMessage, tag="stale", frozen=True):

@@ -125,9 +125,13 @@ class Detach(NodeMessage, tag=11, frozen=True):
 
 
 class Members(NodeMessage, tag=12, frozen=True):
-    """How many sessions this gateway has in each of these rooms now: a sum, never people."""
+    """How many sessions this gateway has in each of these rooms now: a sum, never people.
+
+    `seen` is what its sketch of a room has that the shard was not told (`wire.sketch.pack_entries`); to be merged.
+    """
 
     counts: list[tuple[str, int]]
+    seen: list[tuple[str, bytes]] = []
 
 
 class PublishCommand(NodeMessage, tag=13, frozen=True):
@@ -180,6 +184,8 @@ class Attached(NodeMessage, tag=20, frozen=True):
     reason: str
     frames: list[NodeFrame]
     present: int = 0
+    seen_5m: int = 0
+    seen_60m: int = 0
 
 
 class AttachRefused(NodeMessage, tag=21, frozen=True):
@@ -218,11 +224,13 @@ class Reattach(NodeMessage, tag=24, frozen=True):
 
 
 class Sum(NodeMessage, tag=25, frozen=True):
-    """How many are in the room, over all gateways."""
+    """How many are in the room, over all gateways, and an estimate of how many different people were lately."""
 
     room: str
     generation: int
     present: int
+    seen_5m: int = 0
+    seen_60m: int = 0
 
 
 class Committed(NodeMessage, tag=26, frozen=True):

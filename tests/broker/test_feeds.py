@@ -1,5 +1,7 @@
 """The listening side: attaching, falling behind and coming back, positions that cannot be, sums."""
 
+import pytest
+
 from broker.feeds import SUMS_QUIET_S
 from broker.room import FORGOTTEN
 from tests.support.shard_driver import ROOM, ShardDriver, delete, message
@@ -19,6 +21,7 @@ from wire.node_messages import (
     Reattach,
     Sum,
 )
+from wire.sketch import Sketch, cell_of, pack_entries
 
 
 def driver_with(*links: int) -> ShardDriver:
@@ -33,6 +36,14 @@ def attach(driver: ShardDriver, link: int, generation: int = 1, **position: obje
     (answer,) = driver.take(link)
     assert isinstance(answer, Attached)
     return answer
+
+
+def seen(first: int, last: int) -> bytes:
+    """What a gateway says that has just seen these people."""
+    sketch = Sketch()
+    for number in range(first, last):
+        sketch.see(*cell_of(ROOM, f"g-{number}"), 0)
+    return pack_entries(sketch.entries(), 0)
 
 
 def test_a_room_that_is_none_is_refused() -> None:
@@ -189,3 +200,32 @@ def test_a_sum_that_did_not_fit_is_told_with_the_next_tick_that_has_news() -> No
     driver.links_full.clear()
     driver.tick()
     assert driver.take(1) == [Sum(ROOM, 1, 4)]
+
+
+def test_people_seen_by_two_gateways_are_told_to_all_as_an_estimate_that_time_changes() -> None:
+    driver = driver_with(1, 2)
+    driver.tick(SUMS_QUIET_S)
+    attach(driver, 1)
+    attach(driver, 2)
+    driver.say(1, Members([], [(ROOM, seen(0, 12))]))
+    driver.say(2, Members([], [(ROOM, seen(8, 20)), ("town/unknown", seen(0, 5))]))
+    driver.tick()
+    assert driver.take(1) == driver.take(2) == [Sum(ROOM, 1, 0, 20, 20)]
+    reply = attach(driver, 2, 2)
+    assert (reply.seen_5m, reply.seen_60m) == (20, 20)
+    driver.tick(400)
+    assert driver.take(1) == [Sum(ROOM, 1, 0, 0, 20)]
+
+
+def test_estimates_take_turns_and_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.feeds.SEEN_REGISTERS_PER_TICK_MAX", 1)
+    driver = driver_with(1)
+    driver.tick(SUMS_QUIET_S)
+    rooms = ["town/a", "town/b", "town/c"]
+    for room in rooms:
+        driver.attach(1, 1, room=room)
+    driver.take(1)
+    driver.say(1, Members([], [(room, seen(0, 3)) for room in rooms]))
+    for room in rooms:
+        driver.tick(0.25)
+        assert driver.take(1) == [Sum(room, 1, 0, 3, 3)]

@@ -9,7 +9,8 @@ from tests.support.gateway_fakes import ROOM, FakeGateway, attached, batch, make
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Count, Hide, Reset, Skipped, Stale
 from wire.codes import Refusal
-from wire.limits import SIGNALS_PER_S_MAX
+from wire.limits import COUNT_WAIT_MAX_S, SIGNALS_PER_S_MAX
+from wire.names import AuthorId
 from wire.node_messages import PRESENT_NOT_KNOWN_YET, AttachRefused, CommandRefused, HideFrames, Sum
 
 
@@ -187,6 +188,34 @@ def test_who_is_here_is_in_the_count_before_the_shard_knows_of_it() -> None:
         feed.add(make_client(owner)[0], 0, 1000)
     feed.on_sum(Sum(ROOM, 1, 2))
     assert feed.present == 3
+
+
+def test_who_comes_in_is_seen_and_a_shard_that_attaches_is_told_of_everybody() -> None:
+    feed, owner, clock = make()
+    feed.on_attached(attached(1, 0))
+    for author in ("ann", "bob"):
+        client, _ = make_client(owner)
+        client.session.author = AuthorId(author)
+        feed.add(client, 0, 1000)
+    told = feed.take_seen()
+    assert feed.take_seen() == b""
+    clock.now = 60.0
+    assert [None for _ in feed.see_members(1)] == [None, None]
+    assert len(feed.take_seen()) == len(told) == 8
+    feed.on_attached(attached(1, 0, resumed=True))
+    assert len(feed.take_seen()) == 8
+
+
+def test_estimates_come_with_the_count_and_are_news_of_their_own() -> None:
+    feed, owner, clock = make()
+    feed.on_attached(attached(1, 0))
+    feed.add(make_client(owner)[0], 0, 1000)
+    feed.on_sum(Sum(ROOM, 1, 5, 6, 7))
+    assert feed.take_count(clock()) == Count(ROOM, 5, 6, 7)
+    feed.on_sum(Sum(ROOM, 1, 5, 6, 8))
+    assert feed.has_count
+    clock.now += COUNT_WAIT_MAX_S
+    assert feed.take_count(clock()) == Count(ROOM, 5, 6, 8)
 
 
 def test_a_draining_gateway_counts_nobody_and_an_empty_feed_knows_since_when() -> None:

@@ -13,6 +13,7 @@ class FeedProbe:
         self.at: FeedPosition | None = None
         self.member_count = members
         self.told: list[NodeMessage | str] = []
+        self.seen = b""
         self.in_doubt = False
         self.is_attached = False
 
@@ -21,6 +22,13 @@ class FeedProbe:
 
     def members(self) -> int:
         return self.member_count
+
+    def take_seen(self) -> bytes:
+        taken, self.seen = self.seen, b""
+        return taken
+
+    def tell_seen_again(self) -> None:
+        self.told.append("tell seen again")
 
     def on_attached(self, message: Attached) -> None:
         self.at = FeedPosition(message.epoch, message.offset, message.chain)
