@@ -11,6 +11,8 @@ OPCODE_BINARY = 0x2
 OPCODE_CLOSE = 0x8
 OPCODE_PING = 0x9
 OPCODE_PONG = 0xA
+# Beside an opcode: the payload is deflated (RFC 7692, 6; the first reserved bit).
+DEFLATED_BIT = 0x40
 _FINAL = 0x80
 
 

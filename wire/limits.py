@@ -32,6 +32,8 @@ NICKNAME_BYTES_MAX = 128
 # 64 KiB from a client: 900 kB of nested empty maps became 73 MiB in a lenient decoder.
 CLIENT_FRAME_BYTES_MAX = 64 * 1024
 CLIENT_FRAGMENTS_MAX = 64
+# Final blocks in one deflated message: each costs an inflater, and an honest message has one or none.
+DEFLATE_FINAL_BLOCKS_MAX = 64
 # 123, not 125: a control frame carries 125 bytes and the code takes two (RFC 6455, 5.5).
 CLOSE_REASON_BYTES_MAX = 123
 HANDSHAKE_BYTES_MAX = 8 * 1024
@@ -83,6 +85,8 @@ SEND_BUFFER_BYTES = 32 * 1024
 # does not turn its readers into slow ones.
 PASS_BUFFER_BYTES_MAX = 24 * 1024
 PASS_VISIT_S = 0.001
+# Shorter events are not worth deflating: figures in docs/decisions/shared-deflate.md.
+DEFLATE_BYTES_MIN = 160
 FEED_RING_BYTES_MAX = 1024 * 1024
 FEED_RING_EVENTS_MAX = 1000
 FEED_RING_AGE_S = 60.0

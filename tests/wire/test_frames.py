@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, Ping, TextMessage
 
-from wire.frames import OPCODE_BINARY, OPCODE_PING, OPCODE_TEXT, frame, frame_header, header_length
+from tests.support.deflating import agreed
+from wire.frames import DEFLATED_BIT, OPCODE_BINARY, OPCODE_PING, OPCODE_TEXT, frame, frame_header, header_length
 
 _SIZES = [0, 1, 125, 126, 127, 65535, 65536, 65537]
 
@@ -34,6 +35,12 @@ def test_the_length_of_a_header_is_known_beforehand(size: int) -> None:
 
 def test_the_largest_length_has_eight_bytes() -> None:
     assert frame_header(OPCODE_BINARY, 2**63 - 1) == b"\x82\x7f\x7f" + b"\xff" * 7
+
+
+def test_a_deflated_frame_is_the_one_that_wsproto_makes() -> None:
+    sent = Connection(ConnectionType.SERVER, extensions=[agreed()]).send(BytesMessage(b"x" * 500))
+    assert sent[:1] == frame(OPCODE_BINARY | DEFLATED_BIT, b"")[:1]
+    assert sent == frame(OPCODE_BINARY | DEFLATED_BIT, bytes(sent[2:]))
 
 
 def test_a_control_frame_is_the_one_that_wsproto_makes() -> None:
