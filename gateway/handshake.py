@@ -13,6 +13,7 @@ from enum import Enum
 
 import httptools
 
+from gateway.extensions import MalformedExtensions, agree_on_deflate
 from wire.client_codec import Form
 from wire.limits import HANDSHAKE_BYTES_MAX, HANDSHAKE_HEADERS_MAX
 
@@ -73,6 +74,9 @@ class UpgradeRefusal(Enum):
         "Only version 13 of the websocket protocol is spoken here.",
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     )
+    EXTENSIONS = RefusalAnswer(
+        400, "Bad Request", "extensions", "Sec-WebSocket-Extensions must list extensions as RFC 6455, 9.1 has it."
+    )
     TOO_LARGE = RefusalAnswer(
         431,
         "Request Header Fields Too Large",
@@ -108,6 +112,8 @@ class Accepted:
     origin: str
     """The page's origin, "" when the client named none (then it is no browser)."""
     response: bytes
+    deflates: bool = False
+    """Whether permessage-deflate was agreed on."""
 
 
 def refusal_response(refusal: UpgradeRefusal, subprotocols: tuple[Form, ...]) -> bytes:
@@ -141,6 +147,7 @@ _DECIDING = frozenset(
         b"sec-websocket-version",
         b"sec-websocket-key",
         b"sec-websocket-protocol",
+        b"sec-websocket-extensions",
     }
 )
 _NONE: list[bytes] = []
@@ -197,10 +204,15 @@ class RequestHead:
             return UpgradeRefusal.TOO_LARGE
         return self._is_complete
 
-    def judge(self, origins: tuple[str, ...], subprotocols: tuple[Form, ...]) -> Accepted | UpgradeRefusal:
-        """Decide on a complete head; the first reason to refuse is the one that is told."""
+    def judge(
+        self, origins: tuple[str, ...], subprotocols: tuple[Form, ...], *, deflates: bool = False
+    ) -> Accepted | UpgradeRefusal:
+        """Decide on a complete head; the first reason to refuse is the one that is told.
+
+        `deflates` lets it agree on compression; without, what is offered is not even read.
+        """
         assert self._is_complete, "a head is judged when all of it has arrived"
-        return self._refuse_request() or self._refuse_websocket(origins) or self._accept(subprotocols)
+        return self._refuse_request() or self._refuse_websocket(origins) or self._accept(subprotocols, deflates)
 
     def _refuse_request(self) -> UpgradeRefusal | None:
         """What makes it a bad HTTP request, or none that asks for an upgrade."""
@@ -235,8 +247,14 @@ class RequestHead:
             return UpgradeRefusal.ORIGIN
         return None
 
-    def _accept(self, subprotocols: tuple[Form, ...]) -> Accepted | UpgradeRefusal:
-        """Agree on the first of our subprotocols that the client offers."""
+    def _accept(self, subprotocols: tuple[Form, ...], deflates: bool) -> Accepted | UpgradeRefusal:
+        """Agree on the first of our subprotocols that the client offers, and on compression if both sides want it."""
+        extensions = None
+        if deflates:
+            try:
+                extensions = agree_on_deflate(self._fields.get(b"sec-websocket-extensions", _NONE))
+            except MalformedExtensions:
+                return UpgradeRefusal.EXTENSIONS
         lines = self._fields.get(b"sec-websocket-protocol", _NONE)
         # Letter by letter, unlike other tokens (RFC 6455, 4.1).
         offered = [name.strip(b" \t") for line in lines for name in line.split(b",")]
@@ -244,7 +262,8 @@ class RequestHead:
             if form.value.encode() in offered:
                 key = self._fields[b"sec-websocket-key"][0]
                 named = self._fields.get(b"origin", _NONE)
-                return Accepted(form, _text(named[0]) if named else "", _switching_protocols(key, form))
+                response = _switching_protocols(key, form, extensions)
+                return Accepted(form, _text(named[0]) if named else "", response, extensions is not None)
         return UpgradeRefusal.SUBPROTOCOL
 
     def _tokens(self, name: bytes) -> list[bytes]:
@@ -266,7 +285,7 @@ def _is_key(value: bytes) -> bool:
         return False
 
 
-def _switching_protocols(key: bytes, form: Form) -> bytes:
+def _switching_protocols(key: bytes, form: Form, extensions: bytes | None) -> bytes:
     digest = hashlib.sha1(key + _ACCEPT_GUID, usedforsecurity=False).digest()
     accept = binascii.b2a_base64(digest, newline=False)
     return (
@@ -274,5 +293,6 @@ def _switching_protocols(key: bytes, form: Form) -> bytes:
         + accept
         + b"\r\nSec-WebSocket-Protocol: "
         + form.value.encode()
+        + (b"" if extensions is None else b"\r\nSec-WebSocket-Extensions: " + extensions)
         + b"\r\n\r\n"
     )

@@ -33,13 +33,15 @@ class UpgradeRules:
     """What a gateway asks of a handshake.
 
     `origins` are exact Origin values, or ``*``; a request without Origin is no browser's and
-    is allowed.  `subprotocols` is our order of preference.  `busy` tells the hard budget.
+    is allowed.  `subprotocols` is our order of preference, `deflates` whether compression may be
+    agreed on.  `busy` tells the hard budget.
     """
 
     origins: tuple[str, ...] = ()
     subprotocols: tuple[Form, ...] = (Form.MSGPACK, Form.JSON)
     deadline_s: float = HANDSHAKE_DEADLINE_S
     busy: Callable[[], bool] = _is_never_busy
+    deflates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Upgraded:
     """Frames that came right behind the request."""
     origin: str
     """"" when the client named none."""
+    deflates: bool = False
+    """Whether permessage-deflate was agreed on."""
 
 
 class UpgradeRefused(Exception):
@@ -76,7 +80,7 @@ async def upgrade(transport: Transport, rules: UpgradeRules, *, until: float | N
         verdict = await _read_verdict(transport, head, rules)
         if isinstance(verdict, Accepted):
             await write_all(transport, verdict.response)
-            return Upgraded(verdict.form, head.leftover, verdict.origin)
+            return Upgraded(verdict.form, head.leftover, verdict.origin, verdict.deflates)
     if isinstance(verdict, Accepted):
         raise PeerGone("the answer to the upgrade was not taken in time")
     await _refuse(transport, verdict, rules.subprotocols)
@@ -90,7 +94,7 @@ async def _read_verdict(transport: Transport, head: RequestHead, rules: UpgradeR
         if isinstance(progress, UpgradeRefusal):
             return progress
         if progress:
-            verdict = head.judge(rules.origins, rules.subprotocols)
+            verdict = head.judge(rules.origins, rules.subprotocols, deflates=rules.deflates)
             # Last, so that "busy" is told only to those who would have come in.
             if isinstance(verdict, Accepted) and rules.busy():
                 return UpgradeRefusal.BUSY

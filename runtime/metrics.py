@@ -34,7 +34,7 @@ PUBLISH_RESULTS: Final = ("committed", "refused", "unknown")
 WRITE_OUTCOMES: Final = ("committed", "fenced", "behind", "diverged", "unknown")
 HANDSHAKE_REFUSALS: Final = (
     "not_http", "http_version", "target", "host", "body", "repeated", "key", "subprotocol", "origin", "method",
-    "deadline", "not_upgrade", "websocket_version", "too_large", "busy", "peer_gone",
+    "deadline", "not_upgrade", "websocket_version", "extensions", "too_large", "busy", "peer_gone",
 )  # fmt: skip
 # Why there was no TLS with a caller; gateway/tls_door.py tells them apart.
 TLS_FAILURES: Final = ("deadline", "peer_gone", "plain_http", "not_tls", "version", "cipher", "certificate", "too_large")
@@ -57,6 +57,9 @@ class GatewayCounters:
     handshakes_pending: Sample = sampled("parvis_gateway_handshakes_pending", "Connections whose handshake is not finished.")
     accepted: int = counter("parvis_gateway_accepted_total", "TCP connections accepted.")
     opened: int = counter("parvis_gateway_connections_opened_total", "Handshakes that became a websocket connection.")
+    deflating_opened: int = counter(
+        "parvis_gateway_deflating_connections_opened_total", "Handshakes that agreed on compression."
+    )
     closed: LabelCounts = counter_by(
         "code", PEER_CLOSE_CODES, "parvis_gateway_connections_closed_total", "Websocket connections that ended, by close code."
     )

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, Request
+from wsproto.extensions import PerMessageDeflate
 from wsproto.handshake import H11Handshake
 
 from gateway.handshake import Accepted, RequestHead, UpgradeRefusal, refusal_response
@@ -17,7 +18,9 @@ BOTH = (Form.MSGPACK, Form.JSON)
 SITE = "https://parvis.example"
 
 
-def judge(data: bytes, *, origins: tuple[str, ...] = (SITE,), cuts: tuple[int, ...] = ()) -> Accepted | UpgradeRefusal | None:
+def judge(
+    data: bytes, *, origins: tuple[str, ...] = (SITE,), cuts: tuple[int, ...] = (), deflates: bool = False
+) -> Accepted | UpgradeRefusal | None:
     """The verdict on `data`, fed in pieces cut at `cuts`; None when it is not complete."""
     head = RequestHead()
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
@@ -29,7 +32,7 @@ def judge(data: bytes, *, origins: tuple[str, ...] = (SITE,), cuts: tuple[int, .
             if isinstance(progress, UpgradeRefusal):
                 return progress
             if progress:
-                return head.judge(origins, BOTH)
+                return head.judge(origins, BOTH, deflates=deflates)
     return None
 
 
@@ -78,10 +81,49 @@ def test_space_around_a_value_is_no_part_of_it() -> None:
     assert verdict.origin == SITE
 
 
-def test_extensions_are_never_agreed_to() -> None:
-    verdict = judge(request(add=b"Sec-WebSocket-Extensions: permessage-deflate\r\n"))
+def test_unless_we_want_compression_what_is_offered_is_not_even_read() -> None:
+    for offered in (b"permessage-deflate", b"; no list of extensions ="):
+        verdict = judge(request(add=b"Sec-WebSocket-Extensions: " + offered + b"\r\n"))
+        assert isinstance(verdict, Accepted)
+        assert not verdict.deflates
+        assert b"xtension" not in verdict.response
+
+
+def test_compression_is_agreed_on_where_both_sides_want_it() -> None:
+    lines = b"Sec-WebSocket-Extensions: foo, permessage-deflate; server_max_window_bits=9\r\n"
+    lines += b"sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n"
+    verdict = judge(request(add=lines), deflates=True)
     assert isinstance(verdict, Accepted)
-    assert b"xtension" not in verdict.response
+    assert verdict.deflates
+    assert verdict.response.endswith(
+        b"\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n"
+    )
+    without = judge(request(), deflates=True)
+    assert without == judge(request())
+
+
+def test_who_needs_a_smaller_window_comes_in_without_compression() -> None:
+    verdict = judge(request(add=b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n"), deflates=True)
+    assert verdict == judge(request())
+
+
+@pytest.mark.parametrize("offered", [b"permessage-deflate;", b"\xff", b'a; b="c d"'])
+def test_extensions_that_are_no_list_of_them_are_refused(offered: bytes) -> None:
+    data = request(add=b"Sec-WebSocket-Extensions: " + offered + b"\r\n")
+    assert judge(data, deflates=True) is UpgradeRefusal.EXTENSIONS
+
+
+def test_wsproto_as_a_client_takes_our_compression() -> None:
+    client = H11Handshake(ConnectionType.CLIENT)
+    extension = PerMessageDeflate()
+    asked = client.send(Request(host="a", target="/", subprotocols=["parvis.v1.json"], extensions=[extension]))
+    verdict = judge(asked, deflates=True)
+    assert isinstance(verdict, Accepted)
+    client.receive_data(verdict.response)
+    (accepted,) = client.events()
+    assert isinstance(accepted, AcceptConnection)
+    assert accepted.extensions == [extension]
+    assert extension.enabled()
 
 
 def test_bytes_above_ascii_in_headers_that_decide_nothing_are_let_be() -> None:

@@ -42,6 +42,15 @@ async def test_a_request_that_comes_in_pieces_opens_the_websocket(pair: Pair) ->
     assert (await recv_some(far)).startswith(b"HTTP/1.1 101 ")
 
 
+@pytest.mark.parametrize("deflates", [True, False])
+async def test_compression_is_agreed_on_by_the_rules(pair: Pair, deflates: bool) -> None:
+    near, far = pair
+    await send_all(far, request(add=b"Sec-WebSocket-Extensions: permessage-deflate\r\n"))
+    upgraded = await upgrade(near, UpgradeRules(deflates=deflates))
+    assert upgraded.deflates == deflates
+    assert (b"permessage-deflate" in await recv_some(far)) == deflates
+
+
 async def test_frames_right_behind_the_request_are_left_over(pair: Pair) -> None:
     near, far = pair
     await send_all(far, request() + b"first frame")
