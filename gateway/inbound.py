@@ -5,6 +5,10 @@ codes).  `_Bounds` sits in it as an extension, the public hook that sees every h
 before its payload, so that what is too large or of the wrong type is refused from the
 header.  The same hook counts consumed bytes: between two messages this object holds
 nothing of the peer's, and the reader drops it (1.9 KiB an idle connection).
+
+Where compression was agreed on, the same hook inflates what comes (gateway/deflate.py), under the
+same bound, and gives wsproto the whole message.  wsproto's own PerMessageDeflate knows no bound;
+it is the oracle of the tests.
 """
 
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, ParseFailed, RsvBits
 from wsproto.utilities import ProtocolError
 
+from gateway.deflate import Inflater, deflated_bytes_max
 from wire.client_codec import Form
 from wire.codes import CloseCode
 from wire.errors import PeerError
@@ -23,6 +28,7 @@ from wire.limits import CLIENT_FRAGMENTS_MAX
 
 _MASK_BYTES = 4
 _NO_RESERVED_BITS = RsvBits(False, False, False)
+_DEFLATED_BIT = RsvBits(True, False, False)
 _CONTROL_BIT = 0x8
 
 ControlFrame = Ping | Pong | CloseConnection
@@ -30,7 +36,7 @@ ControlFrame = Ping | Pong | CloseConnection
 
 
 class _Bounds(Extension):
-    """Refuses frames from their header.  It negotiates nothing and changes no byte.
+    """Refuses frames from their header, and inflates messages if that was agreed on.  It negotiates nothing itself.
 
     wsproto asks `frame_inbound_header` again when a header comes in pieces, so that method
     only remembers; `frame_inbound_complete` counts.
@@ -38,9 +44,14 @@ class _Bounds(Extension):
 
     name = "bounds"
 
-    def __init__(self, form: Form, message_bytes_max: int) -> None:
+    def __init__(self, form: Form, message_bytes_max: int, deflates: bool) -> None:
         self._wanted = Opcode.BINARY if form is Form.MSGPACK else Opcode.TEXT
         self._message_bytes_max = message_bytes_max
+        self._deflates = deflates
+        self._is_deflated = False
+        """Whether the message under way is."""
+        self._inflater: Inflater | None = None
+        """What has come of it, from its first payload on."""
         self._opcode = Opcode.CONTINUATION
         self._length = 0
         self._message_bytes = 0
@@ -64,23 +75,51 @@ class _Bounds(Extension):
             return _NO_RESERVED_BITS
         if opcode is not self._wanted and opcode is not Opcode.CONTINUATION:
             return self._refuse(CloseCode.UNSUPPORTED_DATA, f"this subprotocol takes {self._wanted.name.lower()} frames only")
+        may_be_deflated = self._deflates and opcode is not Opcode.CONTINUATION
+        if may_be_deflated:
+            self._is_deflated = rsv.rsv1
+        bytes_max = deflated_bytes_max(self._message_bytes_max) if self._is_deflated else self._message_bytes_max
         message_bytes = self._message_bytes + payload_length
-        if message_bytes > self._message_bytes_max:
-            return self._refuse(CloseCode.TOO_BIG, f"message of {message_bytes} bytes exceeds {self._message_bytes_max}")
+        if message_bytes > bytes_max:
+            return self._refuse(CloseCode.TOO_BIG, f"message of {message_bytes} bytes exceeds {bytes_max}")
         if self._fragments >= CLIENT_FRAGMENTS_MAX:
             return self._refuse(CloseCode.TOO_BIG, f"message of more than {CLIENT_FRAGMENTS_MAX} fragments")
-        return _NO_RESERVED_BITS
+        return _DEFLATED_BIT if may_be_deflated else _NO_RESERVED_BITS
 
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> None:
+    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
+        if not self._is_deflated or self._opcode & _CONTROL_BIT:
+            return data
+        return self._inflate(data) or b""
+
+    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
         self.consumed += header_length(self._length) + _MASK_BYTES + self._length
         if self._opcode & _CONTROL_BIT:
-            return
-        if fin:
-            self._message_bytes = 0
-            self._fragments = 0
-        else:
+            return None
+        if not fin:
             self._message_bytes += self._length
             self._fragments += 1
+            return None
+        self._message_bytes = 0
+        self._fragments = 0
+        if not self._is_deflated:
+            return None
+        self._is_deflated = False
+        return self._inflate(None)
+
+    def _inflate(self, data: bytes | None) -> bytes | CloseReason | None:
+        """Take a piece of the message under way, or, given None, answer with all of it."""
+        if self._inflater is None:
+            self._inflater = Inflater(self._message_bytes_max)
+        try:
+            if data is not None:
+                self._inflater.feed(data)
+                return None
+            payload = self._inflater.finish()
+        except PeerError as error:
+            self.refusal = error
+            return CloseReason(error.code)
+        self._inflater = None
+        return payload
 
     def _refuse(self, code: CloseCode, message: str) -> CloseReason:
         self.refusal = PeerError(code, message)
@@ -92,8 +131,8 @@ class InboundFrames:
 
     __slots__ = ("_bounds", "_connection", "_events", "_fed", "_partial")
 
-    def __init__(self, form: Form, message_bytes_max: int) -> None:
-        self._bounds = _Bounds(form, message_bytes_max)
+    def __init__(self, form: Form, message_bytes_max: int, *, deflates: bool = False) -> None:
+        self._bounds = _Bounds(form, message_bytes_max, deflates)
         self._connection = Connection(ConnectionType.SERVER, extensions=[self._bounds])
         self._events: Iterator[Event] = iter(())
         self._fed = 0
@@ -115,7 +154,7 @@ class InboundFrames:
         """The next message or control frame; None when more bytes are needed.
 
         Raises `PeerError`: 1002 for a broken protocol, 1003 for the wrong type of frame,
-        1007 for text that is not UTF-8, 1009 for too much.  Nothing may be asked after it.
+        1007 for text that is not UTF-8 or what cannot be inflated, 1009 for too much.  Nothing may be asked after it.
         """
         try:
             for event in self._events:

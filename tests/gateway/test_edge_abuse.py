@@ -6,6 +6,7 @@ Beside each attack sits a canary: a well-behaved client that must not notice.
 import os
 import random
 import resource
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ import trio
 from gateway.accept import Admission
 from gateway.peer import PeerGone
 from gateway.upgrade import UpgradeRefused, UpgradeRules
+from tests.support.deflating import deflated
 from tests.support.edge_server import (
     EdgeUnderTest,
     RawClient,
@@ -197,6 +199,57 @@ async def test_the_close_frame_arrives_though_the_flood_goes_on() -> None:
         await client.open("parvis.v1.msgpack")
         await client.send(client_header(OPCODE_BINARY, 2**40) + b"x" * 300_000)
         assert await client.read_close() == 1009
+
+
+_DEFLATING = UpgradeRules(origins=("https://parvis.example",), deflates=True)
+_BOMB = deflated(bytes(32 * 1024 * 1024))
+_DEFLATED_ABUSES: dict[str, tuple[bytes, int]] = {
+    "a bomb": (client_frame(OPCODE_BINARY, _BOMB, rsv=4), 1009),
+    "a bomb in fragments": (
+        client_frame(OPCODE_BINARY, _BOMB[:9], fin=False, rsv=4) + client_frame(CONTINUATION, _BOMB[9:]), 1009
+    ),
+    "final blocks without end": (client_frame(OPCODE_BINARY, b"\x03\x00" * 30_000, rsv=4), 1009),
+    "a length of 2^62": (client_header(OPCODE_BINARY, 2**62, rsv=4), 1009),
+    "one byte too many": (client_frame(OPCODE_BINARY, deflated(bytes(CLIENT_FRAME_BYTES_MAX + 1)), rsv=4), 1009),
+    "rubbish": (client_frame(OPCODE_BINARY, b"\xff" * 1000, rsv=4), 1007),
+    "half a message": (client_frame(OPCODE_BINARY, _BOMB[:50], rsv=4), 1007),
+    "the context of the message before": (
+        client_frame(OPCODE_BINARY, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4)
+        + client_frame(OPCODE_BINARY, b"\xf2\x00\x11\x00\x00", rsv=4), 1007
+    ),
+    "a deflated ping": (client_frame(OPCODE_PING, b"x", rsv=4), 1002),
+    "the bit on a fragment": (client_frame(OPCODE_BINARY, fin=False, rsv=4) + client_frame(CONTINUATION, rsv=4), 1002),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("attack", "code"), _DEFLATED_ABUSES.values(), ids=_DEFLATED_ABUSES.keys())
+async def test_bad_compression_is_told_its_code_and_costs_that_connection_only(attack: bytes, code: int) -> None:
+    async with edge_with_canary(_DEFLATING) as edge, raw_client(edge.port) as client:
+        await client.open("parvis.v1.msgpack", deflates=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_send_as_far_as_it_goes, client, attack)
+            with trio.fail_after(10):
+                assert await client.read_close() == code
+            await client.stream.aclose()
+        await _wait_only_canary(edge)
+        assert isinstance(edge.ends[-1], PeerError)
+
+
+async def test_a_flood_of_messages_just_below_the_bound_holds_one_of_them_at_a_time() -> None:
+    """A read of 16 KiB has 190 of them: 12 MiB, if they were inflated before they are asked for."""
+    message = client_frame(OPCODE_BINARY, deflated(bytes(CLIENT_FRAME_BYTES_MAX)), rsv=4)
+    async with edge_with_canary(_DEFLATING) as edge, raw_client(edge.port) as client:
+        await client.open("parvis.v1.msgpack", deflates=True)
+        tracemalloc.start()
+        try:
+            await client.send(message * 500)
+            for _ in range(500):
+                _, payload = await client.read_frame()
+                assert len(payload) < 200
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 2 * 1024 * 1024
 
 
 async def test_as_many_fragments_as_allowed_are_one_message() -> None:

@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, open_websocket
 from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -97,6 +98,37 @@ async def test_websockets_opens_talks_in_fragments_and_closes_cleanly() -> None:
         assert client.close_rcvd.code == 1001
         assert client.state is State.CLOSED
         await stream.aclose()
+
+
+_OFFERS: dict[str, tuple[ClientPerMessageDeflateFactory, bool]] = {
+    "as a browser offers": (ClientPerMessageDeflateFactory(client_max_window_bits=True), True),
+    "no context taken over": (ClientPerMessageDeflateFactory(True, True), True),
+    "our window": (ClientPerMessageDeflateFactory(server_max_window_bits=15, client_max_window_bits=12), True),
+    "a smaller window": (ClientPerMessageDeflateFactory(server_max_window_bits=12), False),
+}
+
+
+@pytest.mark.parametrize(("factory", "agrees"), _OFFERS.values(), ids=_OFFERS.keys())
+async def test_websockets_agrees_on_compression_and_talks(factory: ClientPerMessageDeflateFactory, agrees: bool) -> None:
+    async with running_edge(rules=UpgradeRules(deflates=True)) as edge:
+        stream = await trio.open_tcp_stream("127.0.0.1", edge.port)
+        client = ClientProtocol(parse_uri(f"ws://127.0.0.1:{edge.port}/"), subprotocols=[MSGPACK], extensions=[factory])  # type: ignore[list-item]
+        client.send_request(client.connect())
+        await _exchange(client, stream)
+        assert client.state is State.OPEN
+        assert [each.name for each in client.extensions] == ["permessage-deflate"] * agrees
+        for payload in (b"x", b"the same again " * 50, b"the same again " * 50):
+            client.send_binary(payload)
+            assert [bytes(frame.data) for frame in await _exchange(client, stream)] == [payload]
+        client.send_binary(b"in two ", fin=False)
+        client.send_continuation(b"fragments", fin=True)
+        assert [bytes(frame.data) for frame in await _exchange(client, stream)] == [b"in two fragments"]
+        client.send_close(1000)
+        await _exchange(client, stream)
+        await _receive(client, stream)
+        assert client.state is State.CLOSED
+        await stream.aclose()
+        await edge.wait_ends(1)
 
 
 async def _exchange(client: ClientProtocol, stream: trio.SocketStream) -> list[Frame]:

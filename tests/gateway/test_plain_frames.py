@@ -8,6 +8,7 @@ from wsproto.events import BytesMessage, TextMessage
 
 from gateway.inbound import InboundFrames
 from gateway.plain_frames import take_plain_messages
+from tests.support.deflating import deflated
 from tests.support.edge_server import client_frame, client_header
 from wire.client_codec import Form
 from wire.errors import PeerError
@@ -16,9 +17,9 @@ from wire.frames import OPCODE_BINARY, OPCODE_PING, OPCODE_TEXT
 MAX = 1000
 
 
-def by_wsproto(data: bytes, form: Form) -> tuple[list[object], str]:
+def by_wsproto(data: bytes, form: Form, deflates: bool) -> tuple[list[object], str]:
     """Everything that wsproto makes of `data`, and its verdict if it has one."""
-    frames = InboundFrames(form, MAX)
+    frames = InboundFrames(form, MAX, deflates=deflates)
     frames.feed(data)
     seen: list[object] = []
     try:
@@ -29,9 +30,9 @@ def by_wsproto(data: bytes, form: Form) -> tuple[list[object], str]:
     return seen, ""
 
 
-def both_ways(data: bytes, form: Form) -> tuple[list[object], str]:
+def both_ways(data: bytes, form: Form, deflates: bool) -> tuple[list[object], str]:
     messages, used = take_plain_messages(data, form, MAX)
-    rest, verdict = by_wsproto(data[used:], form)
+    rest, verdict = by_wsproto(data[used:], form, deflates)
     return [*messages, *rest], verdict
 
 
@@ -74,13 +75,14 @@ def test_what_wsproto_sends_as_a_client_is_all_taken(payloads: list[bytes], form
 
 
 _frames = st.builds(
-    lambda opcode, payload, fin: client_frame(opcode, payload, fin=fin),
-    st.sampled_from([0x0, 0x1, 0x2, 0x8, 0x9, 0xA]), st.binary(max_size=300), st.booleans(),
+    lambda opcode, payload, fin, rsv: client_frame(opcode, payload, fin=fin, rsv=rsv),
+    st.sampled_from([0x0, 0x1, 0x2, 0x8, 0x9, 0xA]), st.binary(max_size=300) | st.binary(max_size=300).map(deflated),
+    st.booleans(), st.sampled_from([0, 0, 4]),
 )  # fmt: skip
 _streams = st.lists(_frames | st.binary(max_size=20), max_size=12).map(b"".join)
 
 
-@given(_streams, st.sampled_from(Form))
+@given(_streams, st.sampled_from(Form), st.booleans())
 @settings(max_examples=500, deadline=None)
-def test_both_ways_together_see_what_wsproto_sees_alone(data: bytes, form: Form) -> None:
-    assert both_ways(data, form) == by_wsproto(data, form)
+def test_both_ways_together_see_what_wsproto_sees_alone(data: bytes, form: Form, deflates: bool) -> None:
+    assert both_ways(data, form, deflates) == by_wsproto(data, form, deflates)

@@ -8,9 +8,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection
 
-from gateway.websocket import READ_BYTES, WORK_BETWEEN_CHECKPOINTS, PeerClosed, PeerGone, WebSocketReader, close_frame
+from gateway.websocket import (
+    READ_BYTES,
+    WORK_BETWEEN_CHECKPOINTS,
+    PeerClosed,
+    PeerGone,
+    WebSocketReader,
+    close_frame,
+)
 from runtime.sockets import SocketNetwork
 from runtime.transport import Transport
+from tests.support.deflating import deflated
 from tests.support.edge_server import client_frame, client_header
 from tests.support.transport_contract import send_all
 from wire.client_codec import Form
@@ -206,6 +214,41 @@ async def test_a_flood_does_not_starve_the_others(wire: Wire) -> None:
             assert await wire.reader.receive() == b"x"
         nursery.cancel_scope.cancel()
     assert turns >= 39
+
+
+_NOTHING = b"\x00\x00\x00\xff\xff"
+"""An empty block: 65,000 bytes of them are one empty message."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "message", "turns_min"),
+    [
+        (deflated(b"x" * 500), b"x" * 500, 6),
+        (deflated(bytes(60_000)), bytes(60_000), 49),
+        (_NOTHING * 12_999 + b"\x00", b"", 390),
+    ],
+    ids=["small messages", "messages that are large when they are inflated", "large ones that are small"],
+)
+async def test_deflated_messages_do_not_starve_the_others(wire: Wire, sent: bytes, message: bytes, turns_min: int) -> None:
+    """A turn for the others after every 16 KiB that came, or 64 that they became."""
+    count = 100
+    reader = WebSocketReader(wire.near, Form.MSGPACK, push=wire.pushed.append, deflates=True)
+    turns = 0
+    async with trio.open_nursery() as nursery:
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+
+        await wire.send(client_frame(OPCODE_BINARY, sent, rsv=4))
+        nursery.start_soon(other)
+        nursery.start_soon(wire.send, client_frame(OPCODE_BINARY, sent, rsv=4) * (count - 1))
+        for _ in range(count):
+            assert await reader.receive() == message
+        nursery.cancel_scope.cancel()
+    assert turns >= turns_min
 
 
 async def test_a_message_that_never_ends_does_not_starve_the_others(wire: Wire) -> None:

@@ -18,6 +18,7 @@ import trio
 from structlog.testing import LogCapture
 
 from gateway.accept import Admission, accept_forever
+from gateway.deflate import deflate
 from gateway.peer import PeerClosed, PeerGone
 from gateway.streams import write_all
 from gateway.upgrade import UpgradeRefused, UpgradeRules, upgrade
@@ -27,7 +28,7 @@ from runtime.sockets import SocketNetwork
 from runtime.transport import Transport
 from wire.client_codec import Form
 from wire.errors import PeerError
-from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame
+from wire.frames import DEFLATED_BIT, OPCODE_BINARY, OPCODE_TEXT, frame
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 """RFC 6455's own example; its accept value is in the RFC, too."""
@@ -100,14 +101,15 @@ async def echo(transport: Transport, edge: EdgeUnderTest, rules: UpgradeRules) -
     finally:
         edge.admission.handshake_over()
     push = partial(_push, transport)
-    reader = WebSocketReader(transport, upgraded.form, upgraded.leftover, push=push)
+    reader = WebSocketReader(transport, upgraded.form, upgraded.leftover, push=push, deflates=upgraded.deflates)
     opcode = OPCODE_BINARY if upgraded.form is Form.MSGPACK else OPCODE_TEXT
     try:
         while True:
             message = await reader.receive()
             if message == b"explode":
                 raise RuntimeError("the handler has a bug")
-            await write_all(transport, frame(opcode, message))
+            short = deflate(message) if upgraded.deflates else None
+            await write_all(transport, frame(opcode, message) if short is None else frame(opcode | DEFLATED_BIT, short))
     except PeerError as error:
         push(close_frame(error.code, error.message))
         with trio.move_on_after(GRACE_S):
@@ -180,11 +182,13 @@ class RawClient:
         head, _, self.received = self.received.partition(b"\r\n\r\n")
         return head
 
-    async def open(self, protocol: str = "parvis.v1.json") -> None:
-        """Upgrade; the answer must be 101."""
-        await self.send(request(protocol=protocol))
+    async def open(self, protocol: str = "parvis.v1.json", *, deflates: bool = False) -> None:
+        """Upgrade; the answer must be 101, and agree on compression exactly when it is asked for."""
+        offer = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if deflates else b""
+        await self.send(request(protocol=protocol, add=offer))
         head = await self.read_head()
         assert head.startswith(b"HTTP/1.1 101 "), head
+        assert (b"permessage-deflate" in head) == deflates
 
     async def read_to_end(self) -> bytes:
         """All that comes until the server ends the stream; a reset ends it likewise."""
