@@ -9,6 +9,7 @@ out of step, and one flusher task owns the writing side until nothing waits any 
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.deflate import Deflated, EventForm
 from gateway.feed_port import Stream
 from gateway.outbox import Outbox
 from gateway.session import Session
@@ -42,7 +43,7 @@ class Membership:
     def __init__(self, client: "Client", stream: Stream, cursor: int, behind_bytes_max: int) -> None:
         self.client = client
         self.stream = stream
-        self.form = client.form
+        self.form = client.event_form
         self.push: Callable[[bytes], int] = client.transport.try_send
         self.step = OUT_OF_STEP
         self.cursor = cursor
@@ -63,6 +64,7 @@ class Client:
     __slots__ = (
         "closing",
         "connected_at",
+        "event_form",
         "form",
         "has_said_goodbye",
         "heard",
@@ -74,9 +76,13 @@ class Client:
         "transport",
     )
 
-    def __init__(self, transport: Transport, form: Form, session: Session, owner: Owner, now: float = 0.0) -> None:
+    def __init__(
+        self, transport: Transport, form: Form, session: Session, owner: Owner, now: float = 0.0, *, deflates: bool = False
+    ) -> None:
         self.transport = transport
         self.form = form
+        self.event_form: EventForm = Deflated(form) if deflates else form
+        """The form of what a room's readers share; what this client alone is told has `form`."""
         self.session = session
         self.owner = owner
         self.memberships: dict[str, Membership] = {}

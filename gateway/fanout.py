@@ -27,9 +27,9 @@ import trio
 
 from gateway.client import OUT_OF_STEP, Membership
 from gateway.counts import CountQueue
+from gateway.deflate import message_form
 from gateway.feed import Feed, framed
 from runtime.metrics import GatewayCounters
-from wire.client_codec import Form
 from wire.limits import PASS_BUFFER_BYTES_MAX, PASS_VISIT_S
 
 # Members between two looks at the clock: about 150 us of sends.
@@ -57,15 +57,14 @@ class Pass:
         count = feed.take_count(now)
         self._is_count_alone = count is not None and not urgent and self._end == self._from
         self._legs: list[tuple[list[Membership], bytes, bytes]] = []
-        for form in Form:
-            members = feed.snapshot(form)
-            if members:
-                must = b"".join(framed(message, form) for message in urgent)
-                events = ring.joined(form, self._from, self._end) if self._end > self._from else b""
-                buffer = must + events if must else events
-                if count is not None:
-                    buffer += framed(count, form)
-                self._legs.append((members, buffer, must))
+        for form in feed.by_form:
+            plain = message_form(form)
+            must = b"".join(framed(message, plain) for message in urgent)
+            events = ring.joined(form, self._from, self._end) if self._end > self._from else b""
+            buffer = must + events if must else events
+            if count is not None:
+                buffer += framed(count, plain)
+            self._legs.append((feed.snapshot(form), buffer, must))
         self._index = 0
 
     def visit(self, clock: Callable[[], float], counters: GatewayCounters) -> bool:

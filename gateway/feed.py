@@ -19,6 +19,7 @@ from typing import Protocol
 
 from gateway.client import OUT_OF_STEP, Client, Membership
 from gateway.counts import HeadCount
+from gateway.deflate import EventForm
 from gateway.repair import Lost, Piece, Repair
 from gateway.ring import Ring
 from gateway.seen import Seen
@@ -89,9 +90,10 @@ class Feed:
         """The hole behind the ring's head that is being filled, and what came after it."""
         self.count = HeadCount()
         self.seen = Seen()
-        self.by_form: dict[Form, dict[Membership, None]] = {form: {} for form in Form}
-        self.snapshots: dict[Form, list[Membership] | None] = dict.fromkeys(Form)
-        """Members as lists for passes, made anew after a change."""
+        self.by_form: dict[EventForm, dict[Membership, None]] = {}
+        """Members by how they read; a form that nobody reads is not there, and nothing is made in it."""
+        self.snapshots: dict[EventForm, list[Membership]] = {}
+        """The same as lists for passes, made anew after a change."""
         self.urgent: list[ServerMessage] = []
         """Signals that every member has to get, out of step or not; emptied by the next pass."""
         self.in_doubt = False
@@ -106,15 +108,15 @@ class Feed:
     # --- members ---------------------------------------------------------------------------
 
     def member_count(self) -> int:
-        return len(self.by_form[Form.MSGPACK]) + len(self.by_form[Form.JSON])
+        return sum(map(len, self.by_form.values()))
 
     def add(self, client: Client, cursor: int, behind_bytes_max: int) -> Membership:
         """Let a client read from `cursor` on; out of step until its first flush."""
         initial = self.ring.bytes_between(cursor, self.ring.head)
         membership = Membership(client, self, cursor, behind_bytes_max + initial)
         client.memberships[self.room] = membership
-        self.by_form[client.form][membership] = None
-        self.snapshots[client.form] = None
+        self.by_form.setdefault(membership.form, {})[membership] = None
+        self.snapshots.pop(membership.form, None)
         self.count.joined(max(self.count.total, self.member_count()), self.member_count())
         self.seen.see(self.room, client.session.author, self._minute())
         return membership
@@ -124,14 +126,17 @@ class Feed:
         membership.gone = True
         membership.step = OUT_OF_STEP
         membership.client.memberships.pop(self.room, None)
-        self.by_form[membership.form].pop(membership, None)
-        self.snapshots[membership.form] = None
+        members = self.by_form.get(membership.form, {})
+        members.pop(membership, None)
+        if not members:
+            self.by_form.pop(membership.form, None)
+        self.snapshots.pop(membership.form, None)
         if self.member_count() == 0:
             self.empty_since = self._clock()
 
     def see_members(self, minute: int) -> Iterator[None]:
-        for form in Form:
-            for membership in self.snapshot(form):
+        for members in [self.snapshot(form) for form in self.by_form]:
+            for membership in members:
                 if not membership.gone:
                     self.seen.see(self.room, membership.client.session.author, minute)
                     yield
@@ -139,8 +144,8 @@ class Feed:
     def _minute(self) -> int:
         return int(self._clock() // 60)
 
-    def snapshot(self, form: Form) -> list[Membership]:
-        members = self.snapshots[form]
+    def snapshot(self, form: EventForm) -> list[Membership]:
+        members = self.snapshots.get(form)
         if members is None:
             members = self.snapshots[form] = list(self.by_form[form])
         return members

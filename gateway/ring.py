@@ -11,8 +11,9 @@ terms.  Pure: ages are given by the caller.
 
 from collections.abc import Callable
 
+from gateway.deflate import Deflated, EventForm, deflate
 from wire.client_codec import Form, recode_event
-from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame, header_length
+from wire.frames import DEFLATED_BIT, OPCODE_BINARY, OPCODE_TEXT, frame, header_length
 from wire.limits import FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
 
 # Trimming a list moves what stays; doing it in blocks keeps an append O(1) over time.
@@ -33,18 +34,18 @@ class Ring:
     """
 
     __slots__ = (
-        "_base", "_earlier", "_ends", "_frames", "_json", "_slices", "_times", "first", "head", "run_offset", "run_start",
+        "_base", "_earlier", "_ends", "_frames", "_made", "_slices", "_times", "first", "head", "run_offset", "run_start",
     )  # fmt: skip
 
     def __init__(self, offset: int) -> None:
         self._frames: list[bytes] = []
-        self._json: dict[int, bytes] = {}
-        """JSON frames by sequence, made when first asked for; bounded by the entries held."""
+        self._made: dict[EventForm, dict[int, bytes]] = {}
+        """Frames of the other forms by sequence, made when first asked for; bounded by the entries held."""
         self._times: list[float] = []
         self._ends: list[int] = []
         self._base = 0
         """Bytes of all frames before `first`, ever."""
-        self._slices: dict[tuple[Form, int, int], bytes] = {}
+        self._slices: dict[tuple[EventForm, int, int], bytes] = {}
         """Joined frames of the last few ranges asked for: a crowd that joins asks for the same one."""
         self.first = 1
         self.head = 0
@@ -97,8 +98,9 @@ class Ring:
 
     def _forget(self, count: int) -> None:
         self._base = self._ends[count - 1]
-        for sequence in range(self.first, self.first + count):
-            self._json.pop(sequence, None)
+        for made in self._made.values():
+            for sequence in range(self.first, self.first + count):
+                made.pop(sequence, None)
         del self._frames[:count], self._times[:count], self._ends[:count]
         self.first += count
 
@@ -130,7 +132,8 @@ class Ring:
         framed = frame(OPCODE_BINARY, payload)
         growth = len(framed) - len(self._frames[index])
         self._frames[index] = framed
-        self._json.pop(sequence, None)
+        for made in self._made.values():
+            made.pop(sequence, None)
         self._slices.clear()
         for later in range(index, len(self._ends)):
             self._ends[later] += growth
@@ -183,7 +186,7 @@ class Ring:
                 high = middle - 1
         return low
 
-    def joined(self, form: Form, cursor: int, end: int) -> bytes:
+    def joined(self, form: EventForm, cursor: int, end: int) -> bytes:
         """All frames after `cursor` up to `end` as one buffer."""
         assert self.holds_after(cursor), "what is forgotten is told as skipped, never sent as something else"
         if end - cursor == 1:
@@ -200,14 +203,22 @@ class Ring:
             self._slices[key] = joined
         return joined
 
-    def _framed(self, form: Form, sequence: int) -> bytes:
-        framed = self._frames[sequence - self.first]
+    def _framed(self, form: EventForm, sequence: int) -> bytes:
         if form is Form.MSGPACK:
-            return framed
-        text = self._json.get(sequence)
-        if text is None:
-            text = self._json[sequence] = frame(OPCODE_TEXT, recode_event(payload_of(framed)))
-        return text
+            return self._frames[sequence - self.first]
+        made = self._made.setdefault(form, {})
+        framed = made.get(sequence)
+        if framed is None:
+            framed = made[sequence] = self._make(form, sequence)
+        return framed
+
+    def _make(self, form: EventForm, sequence: int) -> bytes:
+        """An entry in another form; deflated only if that makes it shorter, else it is the same object."""
+        if not isinstance(form, Deflated):
+            return frame(OPCODE_TEXT, recode_event(payload_of(self._frames[sequence - self.first])))
+        plain = self._framed(form.value, sequence)
+        deflated = deflate(payload_of(plain))
+        return plain if deflated is None else frame(plain[0] | DEFLATED_BIT, deflated)
 
     def arrived(self, sequence: int) -> float:
         """When an entry that is still held came in, on the clock of its `append`."""

@@ -129,8 +129,9 @@ class GatewayServer:
         parts.counters.connections = lambda: self._admission.websockets_open
         parts.counters.handshakes_pending = lambda: self._admission.handshakes_pending
         self._upgrade_rules = UpgradeRules(
-            origins=tuple(settings.origins), deadline_s=settings.handshake_deadline_s, busy=lambda: self._admission.is_full
-        )
+            origins=tuple(settings.origins), deadline_s=settings.handshake_deadline_s,
+            busy=lambda: self._admission.is_full, deflates=settings.deflate,
+        )  # fmt: skip
         self.gateway = Gateway(
             settings,
             router=parts.router,
@@ -178,10 +179,12 @@ class GatewayServer:
         finally:
             self._admission.handshake_over()
         counters.opened += 1
-        client = Client(transport, upgraded.form, Session(upgraded.form, self._rules), self.gateway, accepted_at)
+        counters.deflating_opened += upgraded.deflates
+        session = Session(upgraded.form, self._rules)
+        client = Client(transport, upgraded.form, session, self.gateway, accepted_at, deflates=upgraded.deflates)
         reader = WebSocketReader(
             transport, upgraded.form, upgraded.leftover,
-            frame_bytes_max=self._parts.settings.frame_bytes_max, push=client.push,
+            frame_bytes_max=self._parts.settings.frame_bytes_max, push=client.push, deflates=upgraded.deflates,
         )  # fmt: skip
         try:
             await self._converse(client, reader)

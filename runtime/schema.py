@@ -61,6 +61,9 @@ class GatewaySettings(Section, frozen=True):
     """From accept to the end of the upgrade, TLS included, and again to the hello."""
     frame_bytes_max: Annotated[int, Meta(ge=1024, le=limits.CLIENT_FRAME_BYTES_MAX)] = limits.CLIENT_FRAME_BYTES_MAX
     """The largest message a client may send; a larger one ends its connection."""
+    deflate: bool = False
+    """Agree on permessage-deflate with clients that offer it: an event is deflated once for all readers of its room.
+    What it saves and costs: [decisions/shared-deflate.md](decisions/shared-deflate.md)."""
     rooms_per_client_max: Annotated[int, Meta(ge=1, le=limits.ROOMS_PER_CLIENT_MAX)] = limits.ROOMS_PER_CLIENT_MAX
     """Rooms that one connection may be in."""
     publish_rate_per_s: Rate = limits.PUBLISH_RATE_PER_S

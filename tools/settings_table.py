@@ -66,6 +66,8 @@ def _allowed(kind: types.Type) -> str:
             return "text"
         case types.IntType() | types.FloatType():
             return _range(kind)
+        case types.BoolType():
+            return "`true`, `false`"
         case types.ListType():
             return "list of texts"
         case types.DictType():

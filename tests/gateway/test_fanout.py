@@ -9,23 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.client import Client
+from gateway.deflate import Deflated, EventForm
 from gateway.fanout import Pass, PassScheduler
 from gateway.feed import Feed, framed
 from runtime.metrics import GatewayCounters
 from tests.support.gateway_fakes import ROOM, FakeGateway, FakeTransport, attached, batch, make_client, node_frames
 from wire.client_codec import Form
-from wire.client_messages import Count, Reset, Skipped
+from wire.client_messages import Count, Hide, Reset, Skipped
 from wire.limits import COUNT_WAIT_MIN_S, OUTBOX_BEHIND_BYTES_MAX, PASS_BUFFER_BYTES_MAX
 from wire.node_messages import HideFrames, Sum
 
 PRESENT = 1000
 """More than there are readers in any test here: no head count is news until the shard says another."""
 
+FORMS: list[EventForm] = [*Form, *Deflated]
+
 
 class Reader:
     """A client in the feed, and the stream it has to see from its cursor on."""
 
-    def __init__(self, owner: FakeGateway, feed: Feed, form: Form, room: int) -> None:
+    def __init__(self, owner: FakeGateway, feed: Feed, form: EventForm, room: int) -> None:
         self.client, self.transport = make_client(owner, form, room)
         self.form = form
         self.cursor = feed.boundary
@@ -62,7 +65,7 @@ def test_each_reader_gets_the_stream_once_in_order_and_whole(seed: int) -> None:
     rng = Random(seed)
     owner = FakeGateway()
     feed = live_feed(owner)
-    readers = [Reader(owner, feed, rng.choice(list(Form)), rng.randrange(2000)) for _ in range(4)]
+    readers = [Reader(owner, feed, rng.choice(FORMS), rng.randrange(2000)) for _ in range(4)]
     left: list[tuple[Reader, bytes]] = []
     running: Pass | None = None
     for _ in range(rng.randrange(80)):
@@ -80,7 +83,7 @@ def test_each_reader_gets_the_stream_once_in_order_and_whole(seed: int) -> None:
                 reader.transport.room += rng.randrange(800)
                 owner.flush(reader.client)
             case 5:
-                readers.append(Reader(owner, feed, rng.choice(list(Form)), rng.randrange(2000)))
+                readers.append(Reader(owner, feed, rng.choice(FORMS), rng.randrange(2000)))
             case 6 if len(readers) > 1:
                 reader = readers.pop(rng.randrange(len(readers)))
                 if reader.membership.gone:
@@ -206,6 +209,37 @@ def test_a_head_count_rides_with_a_pass_and_is_never_queued_for_who_lags() -> No
     slow.transport.room = 10**6
     owner.flush(slow.client)
     assert b"count" not in slow.transport.received
+
+
+def test_an_event_is_deflated_once_for_all_who_want_it_and_not_at_all_when_they_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    deflated: list[bytes] = []
+    monkeypatch.setattr("gateway.ring.deflate", lambda payload: deflated.append(payload))
+    owner = FakeGateway()
+    feed = live_feed(owner)
+    readers = [Reader(owner, feed, form, 10**6) for form in FORMS for _ in range(5)]
+    feed.on_batch(batch(4, 5, "long " * 50))
+    walk(feed)
+    assert len(deflated) == 2 * len(Deflated)
+    for reader in readers:
+        if isinstance(reader.form, Deflated):
+            feed.remove(reader.membership)
+    feed.on_batch(batch(6, 7, "long " * 50))
+    walk(feed)
+    assert len(deflated) == 2 * len(Deflated)
+
+
+def test_signals_are_not_deflated_and_come_before_events_that_are() -> None:
+    owner = FakeGateway()
+    feed = live_feed(owner)
+    reader = Reader(owner, feed, Deflated.JSON, 10**6)
+    feed.on_batch(batch(4, 4, "long " * 50))
+    feed.on_hide(HideFrames(ROOM, 1, node_frames(2, 2, "")))
+    feed.on_sum(Sum(ROOM, 1, 7))
+    walk(feed)
+    event = feed.ring.joined(Deflated.JSON, 3, 4)
+    assert len(event) < len(feed.ring.joined(Form.JSON, 3, 4)) / 2
+    hide, count = framed(Hide(ROOM, 2), Form.JSON), framed(Count(ROOM, 7), Form.JSON)
+    assert bytes(reader.transport.received) == hide + event + count
 
 
 def test_a_pass_carries_at_most_its_buffer_bound() -> None:

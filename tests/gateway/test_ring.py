@@ -1,15 +1,18 @@
 """The ring: sequences, runs, cursors, bounds."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.deflate import Deflated, deflate
 from gateway.ring import Ring, payload_of
+from tests.support.deflating import inflate
 from tests.support.gateway_fakes import event_payload
 from wire.client_codec import Form, encode
 from wire.client_messages import Reset, Skipped
-from wire.frames import OPCODE_BINARY, frame
-from wire.limits import FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
+from wire.frames import DEFLATED_BIT, OPCODE_BINARY, frame
+from wire.limits import DEFLATE_BYTES_MIN, FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
 
 
 def filled(count: int, offset: int = 0, now: float = 0.0) -> Ring:
@@ -103,11 +106,63 @@ def test_the_json_form_carries_the_same_events() -> None:
     assert msgspec.json.decode(payload_of(ring.joined(Form.JSON, 1, 2)))["offset"] == 2
 
 
+def inflated(framed: bytes) -> bytes:
+    payload = payload_of(framed)
+    return inflate(payload, 10**6) if framed[0] & DEFLATED_BIT else payload
+
+
+@pytest.mark.parametrize("form", Deflated)
+def test_a_deflated_form_is_the_form_underneath_only_shorter(form: Deflated) -> None:
+    ring = Ring(0)
+    texts = ["long " * 99, "short", "long again " * 50]
+    for offset, text in enumerate(texts, 1):
+        ring.append_event(event_payload(offset, text), 0.0)
+    for at in range(1, 4):
+        plain, made = ring.joined(form.value, at - 1, at), ring.joined(form, at - 1, at)
+        assert inflated(made) == payload_of(plain)
+        assert made[0] & ~DEFLATED_BIT == plain[0]
+        assert len(made) <= len(plain)
+        is_worth_it = len(payload_of(plain)) >= DEFLATE_BYTES_MIN
+        assert bool(made[0] & DEFLATED_BIT) == is_worth_it
+        # What is not deflated is the very same object.
+        assert (made is plain) == (not is_worth_it)
+    assert ring.joined(form, 0, 3) == b"".join(ring.joined(form, at - 1, at) for at in range(1, 4))
+
+
+def test_an_event_is_deflated_when_the_first_asks_and_then_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    deflated: list[bytes] = []
+
+    def counted(payload: bytes) -> bytes | None:
+        deflated.append(payload)
+        return deflate(payload)
+
+    monkeypatch.setattr("gateway.ring.deflate", counted)
+    ring = filled(20)
+    ring.joined(Form.MSGPACK, 0, 20)
+    ring.joined(Form.JSON, 0, 20)
+    assert deflated == []
+    for cursor, end in ((10, 11), (5, 20), (0, 20), (10, 11), (19, 20)):
+        ring.joined(Deflated.MSGPACK, cursor, end)
+    assert sorted(deflated) == sorted(event_payload(offset) for offset in range(1, 21))
+
+
+def test_what_is_forgotten_is_forgotten_in_every_form() -> None:
+    ring = Ring(0)
+    for offset in range(1, 3 * FEED_RING_EVENTS_MAX):
+        ring.append_event(event_payload(offset), offset * 10.0)
+        for form in (Form.JSON, Deflated.JSON, Deflated.MSGPACK):
+            ring.joined(form, ring.head - 1, ring.head)
+    made = ring._made
+    assert {form: len(frames) for form, frames in made.items()} == dict.fromkeys(made, ring.head - ring.first + 1)
+
+
 def test_a_removed_event_leaves_every_form_and_the_account_stays_right() -> None:
     ring = filled(3)
     assert b"hello" in ring.joined(Form.JSON, 1, 2)
+    assert b"hello" in inflated(ring.joined(Deflated.MSGPACK, 1, 2))
     ring.replace(2, event_payload(2, text=""))
     assert b"hello" not in ring.joined(Form.JSON, 1, 2)
+    assert b"hello" not in inflated(ring.joined(Deflated.MSGPACK, 1, 2))
     assert b"hello" not in ring.joined(Form.MSGPACK, 1, 2)
     assert ring.bytes_between(0, 3) == len(ring.joined(Form.MSGPACK, 0, 3)) == ring.bytes_held()
 

@@ -20,6 +20,8 @@ from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings, RoomSettings, TokenSettings
 from runtime.sockets import SocketNetwork
 from tests.support.cluster import quiet_log
+from tests.support.deflating import deflated, inflate
+from tests.support.edge_server import client_frame, raw_client, request
 from tests.support.gateway_fakes import ROOM, batch
 from tests.support.gateway_rig import KEY, FakeRouter
 from tests.support.tokens import ISSUER, key_set_text, token
@@ -36,6 +38,7 @@ from wire.client_messages import (
     Welcome,
 )
 from wire.codes import CloseCode
+from wire.frames import OPCODE_BINARY
 
 
 class Served:
@@ -108,6 +111,32 @@ async def test_a_visitor_is_welcomed_and_reads_what_the_shard_sends() -> None:
         (feed,) = gateway.router.feeds
         feed.on_batch(batch(4, 5))
         assert [getattr(await hear(websocket), "offset", 0) for _ in range(2)] == [4, 5]
+
+
+async def test_compression_is_off_by_default() -> None:
+    async with served() as gateway, raw_client(gateway.port) as client:
+        await client.send(request(add=b"Sec-WebSocket-Extensions: permessage-deflate\r\n"))
+        head = await client.read_head()
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b"xtension" not in head
+
+
+async def test_readers_with_and_without_compression_read_the_same() -> None:
+    text = "long " * 99
+    async with served(deflate=True) as gateway, raw_client(gateway.port) as short, visitor(gateway.url) as plain:
+        await enter(plain)
+        await short.open("parvis.v1.msgpack", deflates=True)
+        hello = encode(Hello(1, joins=[JoinRequest(ROOM, limit=0)]), Form.MSGPACK)
+        await short.send(client_frame(OPCODE_BINARY, deflated(hello), rsv=4))
+        _, welcome = await short.read_frame()
+        assert isinstance(decode_server_message(welcome, Form.MSGPACK), Welcome)
+        assert gateway.counters.deflating_opened == 1
+        (feed,) = gateway.router.feeds
+        feed.on_batch(batch(4, 5, text))
+        told = [await hear(plain), await hear(plain)]
+        events = [await short.read_frame(), await short.read_frame()]
+        assert all(len(payload) < len(text) / 2 for _, payload in events)
+        assert [decode_server_message(inflate(payload, 2000), Form.MSGPACK) for _, payload in events] == told
 
 
 async def test_who_says_nothing_is_closed_at_the_deadline() -> None:

@@ -28,6 +28,13 @@ const changes = new MutationObserver(() => window.states.push(state.textContent)
 changes.observe(state, { childList: true, characterData: true, subtree: true });
 """
 
+AGREED_EXTENSIONS = """
+const [url, done] = arguments;
+const socket = new WebSocket(url, "parvis.v1.json");
+socket.onopen = () => { done(socket.extensions); socket.close(); };
+socket.onerror = () => done("the socket did not open");
+"""
+
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Window, Window]]:
@@ -105,6 +112,27 @@ async def test_a_rolling_restart_of_the_gateways_is_not_noticed(tmp_path: Path, 
             await on_a_thread(person.wait_lines, lines)
             assert await on_a_thread(person.remarks) == []
             assert set(await on_a_thread(person.driver.execute_script, "return window.states")) <= {"Connected"}
+
+
+async def test_a_browser_with_compression_and_a_terminal_without_talk(tmp_path: Path, windows: tuple[Window, Window]) -> None:
+    amelie, bertrand = windows
+    lines = ["short", ("so oft gesagt, so oft gehört, " * 12).strip(), ("Zürich, Genève, Lugano: " * 15).strip()]
+    async with parvis_up(tmp_path / "data", "--set", "gateway.deflate=true") as up:
+        page, urls = f"http://127.0.0.1:{up.page_port}/", up.websocket_urls
+        for person, name in ((amelie, "Amélie"), (bertrand, "Bertrand")):
+            await on_a_thread(person.enter, page, name, ROOM)
+        agreed = await on_a_thread(amelie.driver.execute_async_script, AGREED_EXTENSIONS, urls[0])
+        assert agreed == "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        async with connect(urls, name="Cy", rng=Random(3), rooms=[ROOM]) as terminal:
+            await on_a_thread(amelie.say, lines[0])
+            await on_a_thread(bertrand.say, lines[1])
+            await on_a_thread(amelie.wait_lines, lines[:2])
+            await say(terminal, [lines[2]])
+            for person in windows:
+                await on_a_thread(person.wait_lines, lines)
+                assert await on_a_thread(person.faults) == []
+            seen = await read_lines(terminal, lines[2])
+        assert [text for _, text in seen] == lines
 
 
 async def test_a_line_can_be_edited_and_removed_by_its_author(tmp_path: Path, windows: tuple[Window, Window]) -> None:

@@ -62,6 +62,13 @@ def test_a_table_in_the_environment_is_pairs_or_json(text: str) -> None:
     assert loaded.settings.cluster.shards == {"shard-1": "a:8101", "shard-2": "b:8101"}
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("1", True), ("0", False)])
+def test_a_switch_in_the_environment_is_true_or_false(text: str, value: bool) -> None:
+    assert load_settings(environment={"PARVIS_GATEWAY__DEFLATE": text}).settings.gateway.deflate is value
+    (problem,) = problems_of(environment={"PARVIS_GATEWAY__DEFLATE": f"{text}ly"})
+    assert "Expected `bool`" in problem
+
+
 def test_an_empty_list_is_empty() -> None:
     assert load_settings(environment={"PARVIS_ROOMS__NAMESPACES": ""}).settings.rooms.namespaces == []
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from gateway.client import Client
+from gateway.deflate import Deflated, EventForm, message_form
 from gateway.feed import Feed
 from gateway.rules import SessionRules
 from gateway.session import Session
@@ -118,6 +119,7 @@ def batch(first: int, last: int, text: str = "hello") -> Batch:
     return Batch(ROOM, 1, bytes(8), node_frames(first, last, text))
 
 
-def make_client(owner: FakeGateway, form: Form = Form.MSGPACK, room: int = 10**9) -> tuple[Client, FakeTransport]:
+def make_client(owner: FakeGateway, form: EventForm = Form.MSGPACK, room: int = 10**9) -> tuple[Client, FakeTransport]:
     transport = FakeTransport(room)
-    return Client(transport, form, Session(form, RULES), owner), transport
+    plain = message_form(form)
+    return Client(transport, plain, Session(plain, RULES), owner, deflates=isinstance(form, Deflated)), transport
