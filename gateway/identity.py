@@ -29,6 +29,14 @@ class SessionToken:
     author: AuthorId
 
 
+@dataclass(frozen=True, slots=True)
+class GuestToken:
+    """A guest, and when this text was given to it, in seconds since 1970."""
+
+    author: AuthorId
+    issued_s: float
+
+
 class Identities:
     """Makes and checks the texts.  A text that does not check is treated as absent, never as an error."""
 
@@ -50,8 +58,8 @@ class Identities:
     def session_token(self, session: str, author: AuthorId) -> str:
         return self._sign(f"s1.{session}.{author}")
 
-    def check_guest(self, token: str, now_s: float) -> AuthorId | None:
-        """The guest's id; None when the text is not ours, was changed, or is too old."""
+    def check_guest(self, token: str, now_s: float) -> GuestToken | None:
+        """Whose it is; None when the text is not ours, was changed, or is too old."""
         fields = self._checked(token, "g1")
         if fields is None or not fields[1].isdigit():
             return None
@@ -59,7 +67,7 @@ class Identities:
         # An hour of slack for clocks of other gateways that run ahead.
         if not -3600 <= age <= GUEST_LIFETIME_S:
             return None
-        return AuthorId(fields[0])
+        return GuestToken(AuthorId(fields[0]), float(fields[1]))
 
     def check_session(self, token: str) -> SessionToken | None:
         fields = self._checked(token, "s1")

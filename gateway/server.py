@@ -24,6 +24,7 @@ from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
 from gateway.key_file import KeyFile
 from gateway.peer import PeerClosed, PeerGone
+from gateway.revocations import Revocations
 from gateway.rules import session_rules
 from gateway.session import Session, refused
 from gateway.tls_door import TlsDoor, TlsRefused
@@ -89,6 +90,7 @@ async def run_gateway(parts: GatewayParts, *, task_status: trio.TaskStatus[Liste
             listener = tls.guard(listener)
             nursery.start_soon(tls.keep_current, parts.lifecycle)
         server = GatewayServer(parts, nursery, tls)
+        server.gateway.follow_control()
         nursery.start_soon(server.gateway.passes.run)
         nursery.start_soon(server.keep_time)
         if parts.key_file is not None:
@@ -295,6 +297,7 @@ def _door(parts: GatewayParts) -> Door:
     return Door(
         Identities(parts.guest_key, parts.rng),
         Expiry(settings.grace_s, trio.current_time()),
+        Revocations(settings.lifetime_max_s + settings.grace_s),
         tokens=tokens,
         guests_may=parse_capabilities(settings.guests_may),
     )

@@ -8,6 +8,7 @@ rooms.  `now` is seconds on a clock that never goes back.
 from dataclasses import dataclass, replace
 from math import inf
 
+from gateway.revocations import Revocation, revocation_text
 from gateway.rules import SessionRules
 from runtime.buckets import TokenBucket
 from wire.capabilities import NOTHING, Action
@@ -29,6 +30,7 @@ from wire.client_messages import (
     Refused,
     Rename,
     Renamed,
+    Revoke,
     ServerMessage,
 )
 from wire.codes import CloseCode, Refusal
@@ -39,7 +41,7 @@ from wire.limits import (
     TOKEN_REFRESH_BURST,
     TOKEN_REFRESH_RATE_PER_S,
 )
-from wire.names import RESERVED_NAMESPACE, AuthorId, RoomName, namespace_of, parse_message_id, parse_room
+from wire.names import CONTROL_ROOM, RESERVED_NAMESPACE, AuthorId, RoomName, namespace_of, parse_message_id, parse_room
 from wire.node_messages import PublishCommand, RangeRead
 from wire.text import clean_nickname, clean_text
 
@@ -137,6 +139,7 @@ class Session:
         "id",
         "in_flight",
         "is_name_given",
+        "issued_s",
         "may",
         "name",
         "rooms",
@@ -157,6 +160,8 @@ class Session:
         self.may = NOTHING
         self.expires_at = inf
         """When its token ends, on the clock of `now`; never for a guest."""
+        self.issued_s = 0.0
+        """When what it came with was given to it, in seconds since 1970: what revocations go by."""
         self.name = ""
         self.is_name_given = False
         """The name is the account's: its owner cannot take another."""
@@ -188,6 +193,8 @@ class Session:
                 return self._rename(message)
             case Refresh():
                 return self._refresh(message, now)
+            case Revoke():
+                return self._revoke(message, now)
             case _:
                 raise PeerError(CloseCode.BAD_REQUEST, "hello is said once")
 
@@ -287,12 +294,27 @@ class Session:
             kind, target = ("edit" if isinstance(message, Edit) else "delete"), message.target
         return Submit(message.n, PublishCommand(0, message.room, kind, self.author, self.name, message.id, text, target))
 
+    def _revoke(self, message: Revoke, now: float) -> Effect:
+        """A message in the service's own room, for which nobody joins it."""
+        refusal: Refusal | None = Refusal.NOT_ALLOWED
+        retry_after_ms = 0
+        if self.may.allow(Action.MODERATE, CONTROL_ROOM):
+            refusal, retry_after_ms = self._may_send(message.id, now)
+        if refusal is not None:
+            return Reply(refused(refusal, message.n, message_id=message.id, retry_after_ms=retry_after_ms))
+        self.in_flight += 1
+        text = revocation_text(Revocation(message.author, message.session, message.before))
+        return Submit(message.n, PublishCommand(0, CONTROL_ROOM, "message", self.author, self.name, message.id, text))
+
     def _may_submit(self, message: Publish | Edit | Delete, now: float) -> tuple[Refusal | None, int]:
         if message.room not in self.rooms:
             return Refusal.NOT_JOINED if parse_room(message.room) else Refusal.BAD_ROOM, 0
         if not self.may.allow(Action.PUBLISH, message.room):
             return Refusal.NOT_ALLOWED, 0
-        if parse_message_id(message.id) is None:
+        return self._may_send(message.id, now)
+
+    def _may_send(self, message_id: str, now: float) -> tuple[Refusal | None, int]:
+        if parse_message_id(message_id) is None:
             return Refusal.BAD_ID, 0
         if self.in_flight >= PUBLISHES_IN_FLIGHT_PER_CLIENT_MAX:
             return Refusal.BUSY, 0

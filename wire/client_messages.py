@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wire.limits import (
+    AUTHOR_ID_CHARS_MAX,
     CLIENT_NAME_CHARS_MAX,
     CONNECTION_TOKEN_CHARS_MAX,
     EPOCH_CHARS_MAX,
@@ -44,6 +45,7 @@ TextField = Annotated[str, Meta(max_length=TEXT_BYTES_MAX)]
 NameField = Annotated[str, Meta(max_length=NICKNAME_BYTES_MAX)]
 TokenField = Annotated[str, Meta(max_length=TOKEN_CHARS_MAX)]
 ConnectionTokenField = Annotated[str, Meta(max_length=CONNECTION_TOKEN_CHARS_MAX)]
+AuthorField = Annotated[str, Meta(max_length=AUTHOR_ID_CHARS_MAX)]
 ChainField = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")]
 
 
@@ -148,13 +150,26 @@ class Refresh(ClientMessage, tag="refresh", frozen=True):
     token: ConnectionTokenField
 
 
+class Revoke(ClientMessage, tag="revoke", frozen=True):
+    """Make void what `author` or `session` was given before `before`; with neither, what anybody was.
+
+    `before` is seconds since 1970, as in a token; 0 means now.
+    """
+
+    n: RequestNumber
+    id: MessageIdField
+    author: AuthorField = ""
+    session: AuthorField = ""
+    before: Annotated[int, Meta(ge=0, le=INTEGER_MAX)] = 0
+
+
 class Pong(ClientMessage, tag="pong", frozen=True):
     """Answer to a ping; `seen` gives the last offset processed in each room."""
 
     seen: Annotated[dict[RoomField, OffsetField], Meta(max_length=ROOMS_PER_CLIENT_MAX)] = {}
 
 
-AnyClientMessage = Hello | Join | Leave | Publish | Edit | Delete | History | Rename | Refresh | Pong
+AnyClientMessage = Hello | Join | Leave | Publish | Edit | Delete | History | Rename | Refresh | Revoke | Pong
 
 
 class ServerMessage(Struct, tag_field="t", frozen=True, omit_defaults=True):

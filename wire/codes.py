@@ -37,6 +37,7 @@ class Refusal(Enum):
     ROOM_LIMIT = RefusalKind("room_limit", False, "This connection has joined as many rooms as it may.")
     NOT_ALLOWED = RefusalKind("not_allowed", False, "You have no permission for this here.")
     TOKEN_EXPIRED = RefusalKind("token_expired", False, "This token has expired; get a new one.")
+    TOKEN_REVOKED = RefusalKind("token_revoked", False, "This token was revoked; get a new one.")
     TOKEN_INVALID = RefusalKind("token_invalid", False, "This token is not valid here.")
     FORBIDDEN = RefusalKind("forbidden", False, "Only the author of a message may do this.")
     NO_SUCH_MESSAGE = RefusalKind("no_such_message", False, "There is no such message in this room.")
@@ -81,6 +82,7 @@ class CloseCode(IntEnum):
     DRAIN = 3001
     SERVER_ERROR = 3004
     TOKEN_EXPIRED = 3005
+    TOKEN_REVOKED = 3007
     SLOW = 3008
     INSUFFICIENT_STATE = 3010
     NO_PONG = 3012
@@ -105,6 +107,7 @@ CLOSE_SENTENCES: dict[CloseCode, str] = {
     CloseCode.DRAIN: "This server is leaving; reconnect anywhere.",
     CloseCode.SERVER_ERROR: "Something went wrong on our side; reconnect.",
     CloseCode.TOKEN_EXPIRED: "The token has expired; get a new one, then reconnect.",
+    CloseCode.TOKEN_REVOKED: "The token was revoked; get a new one, then reconnect.",
     CloseCode.SLOW: "This reader fell too far behind; reconnect and resume.",
     CloseCode.INSUFFICIENT_STATE: "The position was lost; reconnect and resume.",
     CloseCode.NO_PONG: "No answer to a ping; reconnect and resume.",

@@ -74,6 +74,8 @@ TOKEN_KEYS_BYTES_MAX = 64 * 1024
 # A new key is published before the first token is signed with it; so soon every gateway has it.
 TOKEN_KEYS_LOOK_INTERVAL_S = 2.0
 CAPABILITY_PATTERNS_MAX = 64
+# At most 200 B each: 2 MiB of a gateway.  Those beyond it are widened to everybody, who fetch new tokens.
+REVOCATIONS_MAX = 10_000
 
 # --- outbox and fan-out --------------------------------------------------------------------
 # What a reader may be behind the head before it is told to resume: the rest of a cut buffer

@@ -33,6 +33,7 @@ _ROW_KEY = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+\Z")
 DESK_SUFFIX = "!desk"
 # Rooms of the service itself, such as the one that revocations travel through: clients do not enter them.
 RESERVED_NAMESPACE = "parvis"
+CONTROL_ROOM = RoomName(f"{RESERVED_NAMESPACE}/control")
 
 
 def parse_room(text: str) -> RoomName | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity import GUEST_LIFETIME_S, Identities
+from gateway.identity import GUEST_LIFETIME_S, GuestToken, Identities
 from wire.names import AuthorId
 
 KEY = bytes(range(32))
@@ -18,7 +18,7 @@ def make(key: bytes = KEY) -> Identities:
 
 def test_a_guest_text_names_its_author_at_every_gateway_with_the_key() -> None:
     author = make().new_author()
-    assert make().check_guest(make().guest_token(author, 1000.0), 1500.0) == author
+    assert make().check_guest(make().guest_token(author, 1000.0), 1500.0) == GuestToken(author, 1000.0)
 
 
 def test_a_guest_text_of_another_key_is_nothing() -> None:

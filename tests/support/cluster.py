@@ -18,11 +18,12 @@ from structlog.typing import FilteringBoundLogger
 from broker.journal.memory import MemoryJournal
 from broker.journal.protocol import Journal
 from broker.server import BrokerParts, ShardServer, run_shard
+from gateway.key_file import KeyFile
 from gateway.server import GatewayParts, run_gateway
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import BrokerCounters, GatewayCounters, RouterCounters
 from runtime.offload import Offload, ThreadLane
-from runtime.schema import BrokerSettings, ClusterSettings, GatewaySettings, RoomSettings
+from runtime.schema import BrokerSettings, ClusterSettings, GatewaySettings, RoomSettings, TokenSettings
 from runtime.sockets import SocketNetwork
 from runtime.transport import Listener, Network
 from shard_router.cluster_directory import ClusterDirectory
@@ -125,6 +126,8 @@ class Cluster:
         log: FilteringBoundLogger | None = None,
         accepts_elsewhere_per_s: float | None = None,
         directories: Directories | None = None,
+        tokens: TokenSettings | None = None,
+        key_file: KeyFile | None = None,
     ) -> None:
         """`networks` gives each node, by its name, a network of its own; without it all share `network`.
 
@@ -144,6 +147,8 @@ class Cluster:
         self._log = log or quiet_log()
         self._accepts_elsewhere_per_s = accepts_elsewhere_per_s
         self._directories = directories
+        self._tokens = tokens or TokenSettings()
+        self._key_file = key_file
         self.shards: dict[str, ShardNode] = {}
         self.gateways: dict[str, GatewayNode] = {}
         self._closed_lanes: list[ThreadLane] = []
@@ -217,6 +222,7 @@ class Cluster:
                         network=network, router=router, guest_key=GUEST_KEY, rng=rng, log=self._log,
                         counters=node.counters, lifecycle=node.lifecycle,
                         accepts_elsewhere_per_s=lambda: self._accepts_elsewhere_per_s,
+                        tokens=self._tokens, key_file=self._key_file,
                     )  # fmt: skip
                     await run_gateway(parts, task_status=task_status)
                     nursery.cancel_scope.cancel()

@@ -9,6 +9,7 @@ from gateway.expiry import Expiry
 from gateway.gateway import Gateway
 from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
+from gateway.revocations import Revocations
 from gateway.rules import session_rules
 from gateway.session import Session
 from gateway.tokens import TokenVerifier
@@ -19,6 +20,7 @@ from tests.support.gateway_fakes import FakeTransport, attached
 from wire.capabilities import Capabilities, parse_capabilities
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import AnyServerMessage, ClientMessage
+from wire.names import CONTROL_ROOM
 from wire.node_messages import CommandRefused, PublishCommand, RangeRead
 
 KEY = bytes(range(32))
@@ -30,6 +32,8 @@ class FakeRouter:
 
     def __init__(self) -> None:
         self.feeds: list[FeedPort] = []
+        self.control: FeedPort | None = None
+        """The gateway's own ear; not among the feeds of rooms."""
         self.reattached: list[FeedPort] = []
         self.commands: list[tuple[PublishCommand, Callable[[PublishAnswer], None]]] = []
         self.questions: list[tuple[RangeRead, Callable[[RangeAnswer], None]]] = []
@@ -37,6 +41,9 @@ class FakeRouter:
         self.attaches_at_once = True
 
     def open_feed(self, feed: FeedPort) -> None:
+        if feed.room == CONTROL_ROOM:
+            self.control = feed
+            return
         self.feeds.append(feed)
         if self.attaches_at_once:
             feed.on_attached(attached(1, 3))
@@ -74,7 +81,7 @@ class Rig:
         self.counters = GatewayCounters()
         self.flushers: list[Client] = []
         door = Door(
-            Identities(KEY, Random(1)), Expiry(GRACE_S, self.now), tokens=tokens,
+            Identities(KEY, Random(1)), Expiry(GRACE_S, self.now), Revocations(625.0), tokens=tokens,
             guests_may=parse_capabilities({"*": "read publish"}) if guests_may is None else guests_may,
         )  # fmt: skip
         self.gateway = Gateway(
