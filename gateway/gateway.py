@@ -27,8 +27,8 @@ from shard_router.ports import PublishAnswer, RangeAnswer, Router
 from wire.client_codec import Form, recode_event
 from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Left, Page, Ping, Refused, Stale, Unknown, Welcome
 from wire.codes import CLOSE_SENTENCES, REFUSAL_BY_CODE, CloseCode, Refusal
-from wire.limits import CLOSE_GRACE_S
-from wire.names import RoomName
+from wire.limits import CLOSE_GRACE_S, CONTROL_DOUBT_S
+from wire.names import CONTROL_ROOM, RoomName
 from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range, RangeRead
 
 # A feed that has heard no valid owner for this long says so to its readers (DESIGN, section 8).
@@ -79,6 +79,7 @@ class Gateway:
         self._pings = {form: framed(Ping(), form) for form in Form}
         counters.feeds = lambda: len(self.feeds)
         counters.members = lambda: sum(feed.member_count() for feed in self.feeds.values())
+        counters.control_unsure = lambda: max(0.0, clock() - self.control.unsure_since)
         counters.connections_max = settings.connections_max
 
     # --- a client's own frames ------------------------------------------------------------
@@ -189,9 +190,22 @@ class Gateway:
 
     def _submit(self, client: Client, submit: Submit) -> None:
         answer = partial(self._on_outcome, client, submit.n, submit.command)
-        refusal = self._router.publish(submit.command, answer)
+        if not client.session.has_spoken and not self._may_begin_to_speak(submit.command):
+            refusal: CommandRefused | None = CommandRefused(0, Refusal.CUT_OFF.kind.code, "")
+        else:
+            refusal = self._router.publish(submit.command, answer)
         if refusal is not None:
             answer(refusal)
+
+    def _may_begin_to_speak(self, command: PublishCommand) -> bool:
+        """Not while this gateway may have missed that its author was revoked.
+
+        Whoever speaks already goes on until their token ends, or the loss of one shard would silence
+        everybody.  A deletion adds nothing to a room, and a revocation is what others wait for.
+        """
+        if command.kind == "delete" or command.room == CONTROL_ROOM:
+            return True
+        return self._clock() - self.control.unsure_since < CONTROL_DOUBT_S
 
     def _on_outcome(self, client: Client, n: int, command: PublishCommand, outcome: PublishAnswer) -> None:
         """Tell the sender how its command ended, if it is still there."""
@@ -201,6 +215,7 @@ class Gateway:
         match outcome:
             case Committed():
                 self.counters.publishes["committed"] += 1
+                client.session.has_spoken = True
                 reply = Ack(n, room, message_id, outcome.epoch, outcome.offset, outcome.at, outcome.duplicate)
             case CommandRefused():
                 self.counters.publishes["refused"] += 1

@@ -136,6 +136,7 @@ class Session:
         "expires_at",
         "form",
         "greeted",
+        "has_spoken",
         "id",
         "in_flight",
         "is_name_given",
@@ -167,6 +168,8 @@ class Session:
         """The name is the account's: its owner cannot take another."""
         self.rooms: set[RoomName] = set()
         self.in_flight = 0
+        self.has_spoken = False
+        """Something of it was committed; written by the gateway, when it was."""
 
     def handle(self, payload: bytes, now: float) -> Effect | None:
         """What one frame leads to; raises `PeerError` when the connection has to end."""

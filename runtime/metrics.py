@@ -111,6 +111,9 @@ class GatewayCounters:
     repair_reads: int = counter("parvis_gateway_repair_reads_total", "Pages of history read to close holes in feeds.")
     feeds: Sample = sampled("parvis_gateway_feeds", "Rooms with a feed in this gateway.")
     members: Sample = sampled("parvis_gateway_members", "Memberships: connections times the rooms each has joined.")
+    control_unsure: Sample = sampled(
+        "parvis_gateway_control_unsure_seconds", "Since when revocations may have been missed; 0 while they are heard of."
+    )
     delivery_seconds: Histogram = histogram(
         LATENCY_BOUNDS_S, "parvis_gateway_delivery_seconds", "From an event's arrival at the gateway to the end of its pass."
     )

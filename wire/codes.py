@@ -48,6 +48,9 @@ class Refusal(Enum):
     TOO_FAST = RefusalKind("too_fast", True, "Too many messages; slow down.", 1000)
     BUSY = RefusalKind("busy", True, "The service is busy; try again in a moment.", 1000)
     UNAVAILABLE = RefusalKind("unavailable", True, "The room cannot be reached right now; try again in a moment.", 1000)
+    CUT_OFF = RefusalKind(
+        "cut_off", True, "This server cannot hear of bans right now, so nobody new may speak here; try again in a moment.", 2000
+    )
     DRAINING = RefusalKind("draining", True, "This server is leaving; use the new connection.", 500)
     INTERNAL = RefusalKind("internal", True, "Something went wrong on our side; try again.", 2000)
 

@@ -76,6 +76,8 @@ TOKEN_KEYS_LOOK_INTERVAL_S = 2.0
 CAPABILITY_PATTERNS_MAX = 64
 # At most 200 B each: 2 MiB of a gateway.  Those beyond it are widened to everybody, who fetch new tokens.
 REVOCATIONS_MAX = 10_000
+# A shard that dies is replaced within 3 s; a gateway that hears nothing for longer does not let strangers speak.
+CONTROL_DOUBT_S = 10.0
 
 # --- outbox and fan-out --------------------------------------------------------------------
 # What a reader may be behind the head before it is told to resume: the rest of a cut buffer

@@ -7,14 +7,15 @@ import pytest
 
 from gateway.control import ControlFeed
 from gateway.revocations import Revocation, parse_revocation, revocation_text
-from tests.support.gateway_rig import Rig
+from tests.support.gateway_rig import Rig, RigClient
 from tests.support.tokens import token, verifier
 from wire.client_codec import Form, encode
-from wire.client_messages import Event, Hello, Revoke, Welcome
+from wire.client_messages import Delete, Edit, Event, Hello, JoinRequest, Publish, Refused, Revoke, Welcome
 from wire.codes import CloseCode
 from wire.errors import PeerError
+from wire.limits import CONTROL_DOUBT_S
 from wire.names import CONTROL_ROOM
-from wire.node_messages import Attached, AttachRefused, Batch, NodeFrame
+from wire.node_messages import Attached, AttachRefused, Batch, CommandRefused, Committed, NodeFrame
 
 
 def frame_of(offset: int, text: str = "", at_ms: int = 0, kind: str = "message") -> NodeFrame:
@@ -163,3 +164,65 @@ def test_only_who_may_moderate_the_services_own_room_can_revoke() -> None:
     ((command, _),) = rig.router.commands
     assert (command.room, command.kind, command.author) == (CONTROL_ROOM, "message", "u-mod")
     assert parse_revocation(command.text) == Revocation(author="u-ada")
+
+
+ROOM = "square/main"
+
+
+def refusals(rig: Rig, *clients: RigClient) -> list[list[str]]:
+    """What each is told that says a line now; what was let through is committed."""
+    told = []
+    for client in clients:
+        answers = client.say(Publish(7, ROOM, f"m{rig.now:g}", "good evening"))
+        for command, answer in rig.router.commands:
+            answer(Committed(command.request, "e1", 4, 0))
+        rig.router.commands.clear()
+        told.append([answer.code for answer in answers if isinstance(answer, Refused)])
+    return told
+
+
+def test_a_gateway_that_is_cut_off_refuses_who_begins_to_speak_until_it_hears_again() -> None:
+    rig = Rig()
+    speaker, reader = rig.client(), rig.client()
+    for client in (speaker, reader):
+        client.say(Hello(1, joins=[JoinRequest(ROOM)]))
+    assert refusals(rig, speaker) == [[]]
+    rig.gateway.control.on_detached()
+    rig.now += CONTROL_DOUBT_S - 0.1
+    assert refusals(rig, speaker) == [[]]
+    rig.now += 0.1
+    assert refusals(rig, speaker, reader) == [[], ["cut_off"]]
+    assert rig.counters.control_unsure() == pytest.approx(CONTROL_DOUBT_S)
+    # Nobody loses a reader for it, nor the way in, nor what a room is better without.
+    welcome = rig.client().say(Hello(1, joins=[JoinRequest(ROOM)]))[0]
+    assert isinstance(welcome, Welcome)
+    assert reader.say(Delete(8, ROOM, "d1", 1)) == []
+    (no,) = reader.say(Edit(9, ROOM, "e1", 1, "other words"))
+    assert isinstance(no, Refused)
+    assert (no.code, no.temporary, no.room, no.id) == ("cut_off", True, ROOM, "e1")
+    rig.gateway.control.on_attached(attached())
+    assert refusals(rig, speaker, reader) == [[], []]
+    assert rig.counters.control_unsure() == 0.0
+
+
+def test_who_was_only_refused_has_not_spoken() -> None:
+    rig = Rig()
+    client = rig.client()
+    client.say(Hello(1, joins=[JoinRequest(ROOM)]))
+    client.say(Publish(1, ROOM, "m1", "too soon"))
+    ((command, answer),) = rig.router.commands
+    answer(CommandRefused(command.request, "too_fast", ""))
+    rig.router.commands.clear()
+    rig.gateway.control.on_detached()
+    rig.now += CONTROL_DOUBT_S
+    assert refusals(rig, client) == [["cut_off"]]
+
+
+def test_a_gateway_that_is_cut_off_still_passes_revocations_on() -> None:
+    rig = Rig(tokens=verifier())
+    moderator = rig.client()
+    moderator.say(Hello(1, token=fresh(rig, sub="mod", caps={"parvis/control": "moderate"})))
+    rig.gateway.control.on_detached()
+    rig.now += CONTROL_DOUBT_S
+    assert moderator.say(Revoke(1, "r1", author="u-ada")) == []
+    assert len(rig.router.commands) == 1

@@ -21,7 +21,7 @@ from wire.capabilities import Capabilities, parse_capabilities
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import AnyServerMessage, ClientMessage
 from wire.names import CONTROL_ROOM
-from wire.node_messages import CommandRefused, PublishCommand, RangeRead
+from wire.node_messages import Attached, CommandRefused, PublishCommand, RangeRead
 
 KEY = bytes(range(32))
 GRACE_S = 25.0
@@ -43,6 +43,7 @@ class FakeRouter:
     def open_feed(self, feed: FeedPort) -> None:
         if feed.room == CONTROL_ROOM:
             self.control = feed
+            feed.on_attached(Attached(CONTROL_ROOM, 1, 1, "e1", 0, 0, b"", False, "", []))
             return
         self.feeds.append(feed)
         if self.attaches_at_once:
@@ -90,6 +91,8 @@ class Rig:
             counters=self.counters, clock=lambda: self.now, wall_clock=lambda: self.now + self.wall_ahead_s,
             start_flusher=self.flushers.append,
         )  # fmt: skip
+
+        self.gateway.follow_control()
 
     def client(self, form: Form = Form.MSGPACK, room: int = 10**9) -> "RigClient":
         transport = FakeTransport(room)

@@ -10,10 +10,12 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 from gateway.key_file import KeyFile
 from runtime.schema import TokenSettings
 from tests.support.cluster import cluster
+from tests.support.people import person
 from tests.support.tokens import ISSUER, key_set_text, token
 from wire.client_codec import Form, decode_server_message, encode
-from wire.client_messages import Ack, Hello, Ping, Revoke, ServerMessage, Welcome
+from wire.client_messages import Ack, Hello, Ping, Refused, Revoke, ServerMessage, Welcome
 from wire.codes import CloseCode
+from wire.names import CONTROL_ROOM
 
 
 async def ask(websocket: WebSocketConnection, message: Hello | Revoke) -> ServerMessage:
@@ -62,3 +64,34 @@ async def test_who_is_revoked_at_one_gateway_is_out_at_every_gateway(tmp_path: P
             async with open_websocket_url(late.url, subprotocols=[Form.MSGPACK.value]) as again:
                 await again.send_message(encode(Hello(1, token=ada), Form.MSGPACK))
                 assert await code_at_the_end(again) == CloseCode.TOKEN_REVOKED
+
+
+async def test_a_gateway_cut_from_the_control_room_lets_nobody_begin_to_speak_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.gateway.CONTROL_DOUBT_S", 0.2)
+    with trio.fail_after(30):
+        async with cluster(shards=2) as play:
+            control = play.owner_of(CONTROL_ROOM)
+            room = next(name for name in (f"town/room-{number}" for number in range(99)) if play.owner_of(name) != control)
+            urls = [play.gateways["gateway-1"].url]
+            async with person("Ada", urls, room=room) as ada:
+                assert isinstance(await ada.say("before", "before"), Ack)
+                await play.shards[control].kill()
+                async with person("Eve", urls, room=room) as eve:
+                    await eve.wait_for_text("before")
+                    # Each of them is somebody new until a line of theirs is committed.
+                    newcomers = 0
+                    while True:
+                        newcomers += 1
+                        async with person(f"new-{newcomers}", urls, room=room) as new:
+                            answer = await new.client.publish(room, "a line", f"new-{newcomers}")
+                            if isinstance(answer, Refused) and answer.code == "cut_off":
+                                break
+                    assert isinstance(await ada.say("meanwhile", "meanwhile"), Ack)
+                    await eve.wait_for_text("meanwhile")
+                    refusal = await eve.client.publish(room, "a line", "eve-1")
+                    assert isinstance(refusal, Refused)
+                    assert (refusal.code, refusal.temporary) == ("cut_off", True)
+                    await play.start_shard(control)
+                    assert isinstance(await eve.say("after", "after"), Ack)
