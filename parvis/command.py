@@ -15,7 +15,7 @@ from runtime.lifecycle import ExitCode
 # Each code that a parvis process ends with; docs/quickstart.md has the same table.
 EXIT_CODES: Final = {
     ExitCode.OK: "done, or drained and ended in order",
-    ExitCode.BUG: "a bug of ours, with its traceback on standard error; or, of parvis chat, a line of a pipe was refused",
+    ExitCode.BUG: "a bug of ours, with its traceback on standard error; or a server refused what parvis chat or revoke asked",
     ExitCode.USAGE: "the command line cannot be understood",
     ExitCode.DATA: "the data directory, the journal or a backup is damaged, not ours, newer, not empty, or cannot be written",
     ExitCode.UNAVAILABLE: "something that is needed is not there: an address is taken, a store or a server is out of reach",
@@ -37,6 +37,12 @@ WORDS: Final = {
         "Talk in a room from a terminal, or say the lines of a pipe.\n\n"
         "/help lists what can be typed besides lines to say. Ctrl-C or /quit leaves. With input from a pipe every line is said, "
         "in order, and the exit code is 1 if one was refused.",
+    ),
+    "revoke": (
+        "parvis.revoke_command:revoke",
+        "Take back what somebody, one session or everybody was given, at every gateway within a second.\n\n"
+        "Connections concerned are closed, and tokens concerned are refused. It is no ban: whoever is given a newer token comes "
+        "in with it, so the site has to stop issuing first.",
     ),
     "gateway": ("parvis.roles:gateway", "Run one gateway of a cluster."),
     "broker": ("parvis.roles:broker", "Run one shard of a cluster."),
