@@ -8,28 +8,28 @@ The tasks around it are in gateway/server.py.
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgspec
-
 from gateway.client import Client
 from gateway.control import ControlFeed
 from gateway.door import Door, life_left_ms
+from gateway.evictions import Evictions
 from gateway.fanout import PassScheduler
 from gateway.feed import Feed, FeedState, framed
 from gateway.heartbeat import Heartbeat
 from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
+from gateway.pages import page_of
 from gateway.revocations import Revocation
 from gateway.seen import SeenWalk
-from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit, refused
 from gateway.websocket import close_frame
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings
 from shard_router.ports import PublishAnswer, RangeAnswer, Router
-from wire.client_codec import Form, recode_event
-from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Left, Page, Ping, Refused, Stale, Unknown, Welcome
+from wire.client_codec import Form
+from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Left, Ping, Refused, Stale, Unknown, Welcome
 from wire.codes import CLOSE_SENTENCES, REFUSAL_BY_CODE, CloseCode, Refusal
 from wire.limits import CLOSE_GRACE_S, CONTROL_DOUBT_S
 from wire.names import CONTROL_ROOM, RoomName
-from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, Range, RangeRead
+from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, RangeRead
 
 # A feed that has heard no valid owner for this long says so to its readers (DESIGN, section 8).
 STALE_AFTER_S = 3.0
@@ -75,6 +75,7 @@ class Gateway:
             on_pass_over=self._on_pass_over,
         )  # fmt: skip
         self.control = ControlFeed(self._on_revoked, router.reattach, clock)
+        self._evictions: Evictions[Client] = Evictions(settings.accepts_per_s)
         self._seen = SeenWalk()
         self._pings = {form: framed(Ping(), form) for form in Form}
         counters.feeds = lambda: len(self.feeds)
@@ -190,8 +191,10 @@ class Gateway:
 
     def _submit(self, client: Client, submit: Submit) -> None:
         answer = partial(self._on_outcome, client, submit.n, submit.command)
-        if not client.session.has_spoken and not self._may_begin_to_speak(submit.command):
-            refusal: CommandRefused | None = CommandRefused(0, Refusal.CUT_OFF.kind.code, "")
+        if self._evictions and self._door.is_void(client.session):
+            refusal: CommandRefused | None = CommandRefused(0, Refusal.TOKEN_REVOKED.kind.code, "")
+        elif not client.session.has_spoken and not self._may_begin_to_speak(submit.command):
+            refusal = CommandRefused(0, Refusal.CUT_OFF.kind.code, "")
         else:
             refusal = self._router.publish(submit.command, answer)
         if refusal is not None:
@@ -255,8 +258,19 @@ class Gateway:
     def _on_revoked(self, revoked: Sequence[tuple[Revocation, float]]) -> None:
         """One walk over all clients for all that one batch revokes: 15,000 of them take some 10 ms."""
         self._door.revoke(revoked, self._wall_clock())
-        for client in [client for client in self.clients if self._door.is_void(client.session)]:
+        self._evictions.add(client for client in self.clients if self._door.is_void(client.session))
+        self.evict_some()
+
+    def evict_some(self) -> bool:
+        """Close the next few of those who were revoked; whether there are more.  None of them may speak meanwhile."""
+        for client, retry_after_ms in self._evictions.take():
+            # Unless it went by itself, or has a newer token by now.
+            if client.closing or not self._door.is_void(client.session):
+                continue
+            if retry_after_ms:
+                client.push(framed(refused(Refusal.TOKEN_REVOKED, retry_after_ms=retry_after_ms), client.form))
             self.close(client, CloseCode.TOKEN_REVOKED, CLOSE_SENTENCES[CloseCode.TOKEN_REVOKED])
+        return bool(self._evictions)
 
     # --- feeds --------------------------------------------------------------------------------
 
@@ -376,12 +390,3 @@ class Gateway:
             self.counters.silent_closed += 1
             self.close(client, CloseCode.NO_PONG, "no answer to a ping; reconnect and resume")
         return [(client, self._pings[client.form]) for client in due]
-
-
-def page_of(answer: Range, n: int, room: str, form: Form) -> Page:
-    """A range read as the client's page; events stay the bytes they are."""
-    if form is Form.MSGPACK:
-        events = [msgspec.Raw(node_frame.frame) for node_frame in answer.frames]
-    else:
-        events = [msgspec.Raw(recode_event(node_frame.frame)) for node_frame in answer.frames]
-    return Page(n, room, answer.epoch, answer.offset, events, answer.more)

@@ -248,6 +248,8 @@ class GatewayServer:
             await trio.sleep(TICK_S)
             ticks += 1
             self.gateway.tick()
+            while self.gateway.evict_some():
+                await trio.lowlevel.checkpoint()
             if ticks % 4 == 0:
                 self.gateway.tick_feeds()
                 for place, (client, ping) in enumerate(self.gateway.tick_heartbeat()):

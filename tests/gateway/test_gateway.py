@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.gateway import STALE_AFTER_S, page_of
+from gateway.gateway import STALE_AFTER_S
 from tests.support.gateway_fakes import ROOM, attached, batch, node_frames
 from tests.support.gateway_rig import Rig, RigClient
-from wire.client_codec import Form, decode_server_message, encode
+from wire.client_codec import Form, decode_server_message
 from wire.client_messages import (
     Ack,
     Delete,
@@ -132,12 +132,6 @@ def test_history_is_a_page_of_events_in_the_readers_form(form: Form) -> None:
     event = decode_server_message(bytes(page.events[1]), form)
     assert isinstance(event, Event)
     assert event.offset == 2
-
-
-def test_a_page_keeps_the_bytes_of_its_events() -> None:
-    frames = node_frames(1, 2)
-    encoded = encode(page_of(Range(1, "e", 2, frames), 1, ROOM, Form.MSGPACK), Form.MSGPACK)
-    assert all(node_frame.frame in encoded for node_frame in frames)
 
 
 def test_leaving_a_room_stops_it_and_a_join_later_resumes() -> None:
