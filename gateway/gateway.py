@@ -7,6 +7,9 @@ The tasks around it are in gateway/server.py.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
+
+import msgspec
 
 from gateway.client import Client
 from gateway.control import ControlFeed
@@ -138,7 +141,8 @@ class Gateway:
             author=session.author,
             name=session.name,
             ping_ms=int(self._settings.ping_interval_s * 1000),
-            joins=[by_place[place] for place in sorted(by_place)],
+            # Places are ours: a client reads the answers in the order of its joins, each with n 0.
+            joins=[msgspec.structs.replace(answer, n=0) for _, answer in sorted(by_place.items(), key=itemgetter(0))],
             expires_ms=life_left_ms(session, self._clock()),
         )
         client.push(framed(welcome, client.form))

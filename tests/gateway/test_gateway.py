@@ -134,6 +134,13 @@ def test_history_is_a_page_of_events_in_the_readers_form(form: Form) -> None:
     assert event.offset == 2
 
 
+def test_a_welcome_answers_the_joins_in_their_order_and_none_has_a_number() -> None:
+    rig = Rig()
+    (welcome, *_) = rig.client().say(Hello(1, joins=[JoinRequest("town/a"), JoinRequest("Not A Room"), JoinRequest("town/c")]))
+    assert isinstance(welcome, Welcome)
+    assert [(answer.n, answer.room) for answer in welcome.joins] == [(0, "town/a"), (0, "Not A Room"), (0, "town/c")]
+
+
 def test_leaving_a_room_stops_it_and_a_join_later_resumes() -> None:
     rig = Rig()
     it, _ = enter(rig)
