@@ -65,8 +65,8 @@ def gateway(
     count = count_of(workers)
     if count > 1:
         arguments = WorkerArguments(settings, count, config, tuple(sets))
-        return run_process(partial(run_workers, arguments=arguments, supervised=supervised))
-    return run_process(partial(_run_gateway, settings=settings, supervised=supervised, listen_fd=listen_fd))
+        return run_process(partial(run_workers, arguments=arguments, supervised=supervised), is_service=True)
+    return run_process(partial(_run_gateway, settings=settings, supervised=supervised, listen_fd=listen_fd), is_service=True)
 
 
 def broker(
@@ -80,7 +80,7 @@ def broker(
     with ExitStack() as held:
         if not supervised:
             held.callback(lock_data_dir(Path(settings.data_dir), is_shared=True).close)
-        return run_process(partial(_run_broker, settings=settings, supervised=supervised))
+        return run_process(partial(_run_broker, settings=settings, supervised=supervised), is_service=True)
 
 
 async def _run_gateway(lifecycle: Lifecycle, *, settings: Settings, supervised: bool, listen_fd: int | None) -> None:

@@ -94,7 +94,7 @@ def up(
     make_data_dir(Path(settings.data_dir))
     lock = lock_data_dir(Path(settings.data_dir))
     try:
-        return run_process(partial(_run, loaded=loaded, plan=plan, lock=lock))
+        return run_process(partial(_run, loaded=loaded, plan=plan, lock=lock), is_service=True)
     finally:
         lock.close()
 

@@ -1,10 +1,11 @@
 """From the first signal to the exit code: starting, ready, draining, stopped.
 
 Leaving on purpose is a normal way to end: the first SIGTERM or SIGINT starts the drain, and
-a process that drained exits 0.  A second one ends it at once.  SIGHUP asks for files to be
-read again; from a terminal that is gone it is a farewell, as it always was.  Signals are
-handled here, at the edge of the process, and nowhere in a role: a role waits for
-`Lifecycle.wait_drain` and `Lifecycle.wait_reload`.
+a process that drained exits 0.  A second one ends it at once.  SIGHUP asks a service for its
+files to be read again; from a terminal that is gone it is a farewell, as it always was, and
+what is no service keeps its usual meaning.  Signals are handled here, at the edge of the
+process, and nowhere in a role: a role waits for `Lifecycle.wait_drain` and
+`Lifecycle.wait_reload`.
 """
 
 import os
@@ -95,30 +96,33 @@ class Lifecycle:
         return f"draining: {self.drain_reason}" if self.state is State.DRAINING else self.state.value
 
 
-def run_process(main: Callable[[Lifecycle], Awaitable[ExitCode | None]]) -> ExitCode:
+def run_process(main: Callable[[Lifecycle], Awaitable[ExitCode | None]], *, is_service: bool = False) -> ExitCode:
     """Run `main` in a new event loop until it returns; answers the code to exit with.
+
+    A service hears SIGHUP as a wish to reload; to any other command it is what it was when it started.
 
     `main` drains when its lifecycle says so; its own code (None: OK) is the process's.  A bug
     leaves as the exception it is.  After the second signal the handlers are the system's
     again, so a third one ends even a process that hangs in its cleanup.
     """
     try:
-        code = trio.run(_supervised, main)
+        code = trio.run(_supervised, main, is_service)
     except* KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     return code
 
 
-async def _supervised(main: Callable[[Lifecycle], Awaitable[ExitCode | None]]) -> ExitCode:
+async def _supervised(main: Callable[[Lifecycle], Awaitable[ExitCode | None]], is_service: bool) -> ExitCode:
     """Own `main` and the task that hears signals; the nursery ends with the first of them."""
     lifecycle = Lifecycle()
     code = ExitCode.OK
     had_terminal = _has_terminal()
+    heard = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if is_service else []))
     async with trio.open_nursery() as nursery:
 
         async def hear_signals(*, task_status: trio.TaskStatus[None]) -> None:
             nonlocal code
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            with trio.open_signal_receiver(*heard) as signals:
                 task_status.started()
                 is_second = False
                 async for number in signals:

@@ -130,7 +130,7 @@ def test_sighup_asks_for_a_reload_and_ends_nothing() -> None:
                 await lifecycle.wait_reload(lifecycle.reloads_asked)
         assert not lifecycle.is_draining
 
-    assert run_process(main) is ExitCode.OK
+    assert run_process(main, is_service=True) is ExitCode.OK
     assert seen == [1, 2]
 
 
@@ -154,4 +154,21 @@ def test_sighup_of_a_terminal_that_is_gone_drains(monkeypatch: pytest.MonkeyPatc
         await lifecycle.wait_drain()
         assert lifecycle.drain_reason == "the terminal is gone"
 
-    assert run_process(main) is ExitCode.OK
+    assert run_process(main, is_service=True) is ExitCode.OK
+
+
+def test_what_is_no_service_keeps_its_own_meaning_of_sighup() -> None:
+    """A load test ends by it, and one under nohup does not hear it at all."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
+
+    async def main(lifecycle: Lifecycle) -> None:
+        signal.raise_signal(signal.SIGHUP)
+        await trio.testing.wait_all_tasks_blocked()
+        assert lifecycle.reloads_asked == 0
+
+    try:
+        assert run_process(main) is ExitCode.OK
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert heard == [signal.SIGHUP]
