@@ -42,6 +42,37 @@ HANDSHAKE_DEADLINE_S = 10.0
 CLOSE_GRACE_S = 2.0
 CONTROL_FRAMES_PER_S_MAX = 20
 
+# --- who may come in, and how much all of them may do ------------------------------------
+# An IPv6 address has at most 45 characters, and a zone may follow it.
+ADDRESS_CHARS_MAX = 64
+# What proxies append (TLS names, cloud ids) is some hundred bytes; a client's certificate may be among it.
+PROXY_HEADER_BYTES_MAX = 4 * 1024
+# Proxies one behind the other: more than anybody runs, and a bound on what one header can make us read.
+FORWARDED_HOPS_MAX = 16
+# An IPv4 address may be a family, a school, or a carrier's thousands; an IPv6 /64 is one household.
+ADDRESS_CONNECTIONS_MAX = 500
+# A wave of reconnects comes within seconds, so the burst is half of what may be connected.
+ADDRESS_CONNECT_RATE_PER_S = 20.0
+ADDRESS_CONNECT_BURST = 250
+# A network writes and joins as much as so many of its people at once.
+ADDRESS_RATE_FACTOR = 40.0
+# Tabs, a phone, a second screen; and each may come back a few times within half a minute.
+USER_CONNECTIONS_MAX = 20
+USER_CONNECT_RATE_PER_S = 1.0
+USER_CONNECT_BURST = 40
+# Two devices at full speed: more tabs make nobody louder.
+USER_RATE_FACTOR = 2.0
+# Twice what DESIGN's hottest room says (500 a second), of one gateway: what nobody can read any more
+# may not starve the rooms beside it.
+ROOM_PUBLISH_RATE_PER_S = 1000.0
+ROOM_PUBLISH_BURST = 2000
+# As fast as a gateway lets people in: a room that everybody is sent to fills no faster than by hellos.
+ROOM_JOIN_RATE_PER_S = 1000.0
+ROOM_JOIN_BURST = 5000
+# Buckets of one limit at 170 bytes each: at GATEWAY_ACCEPTS_PER_S new addresses a second 12,500 are not full
+# yet, so that these are reached only by settings that fill a bucket in more than 30 s.
+ADMISSION_KEYS_MAX = 32_768
+
 # --- one client --------------------------------------------------------------------------
 ROOMS_PER_CLIENT_MAX = 128
 JOINS_PER_HELLO_MAX = ROOMS_PER_CLIENT_MAX

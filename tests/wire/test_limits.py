@@ -16,7 +16,7 @@ def test_every_bound_is_a_positive_finite_number_with_its_unit_in_the_name(name:
     value = all_limits()[name]
     assert isinstance(value, int | float)
     assert 0 < value < 2**53
-    units = ("_MAX", "_MIN", "_S", "_BYTES", "_BURST", "_PER_S", "_DEFAULT", "_COUNT", "_EVENTS")
+    units = ("_MAX", "_MIN", "_S", "_BYTES", "_BURST", "_PER_S", "_DEFAULT", "_COUNT", "_EVENTS", "_FACTOR")
     assert name.endswith(units), f"{name} does not say what it counts"
 
 
