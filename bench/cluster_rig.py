@@ -24,7 +24,8 @@ class ClusterRig:
         self.fleet = Fleet(directory, {
             "journal.kind": "redis", "redis.url": self.redis.url, "log.form": "json", "log.level": "warning",
             # Rates that let a few connections speak for a crowd.
-            "gateway.publish_rate_per_s": "1000000", "gateway.publish_burst": "1000000", **(settings or {}),
+            "gateway.publish_rate_per_s": "1000000", "gateway.publish_burst": "1000000",
+            "admission.room_publish_rate_per_s": "1000000", "admission.room_publish_burst": "1000000", **(settings or {}),
         })  # fmt: skip
         self.shards = [f"shard-{number}" for number in range(1, shards + 1)]
         self.gateways = [f"gateway-{number}" for number in range(1, gateways + 1)]

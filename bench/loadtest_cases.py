@@ -199,6 +199,7 @@ class LoadtestBench:
         port, link, gateway_admin, broker_admin = free_ports(4)
         shared = {
             "log.level": "warning", "gateway.publish_rate_per_s": "1000000.0", "gateway.publish_burst": "1000000",
+            "admission.room_publish_rate_per_s": "1000000.0", "admission.room_publish_burst": "1000000",
             "cluster.shards": f"shard-1={HOST}:{link}",
             "gateway.handshakes_pending_max": str(_PENDING),
             # Workers share them out, and the kernel gives each a few more or less of the connections.

@@ -13,6 +13,7 @@ from gateway.deflate import Deflated, EventForm
 from gateway.feed_port import Stream
 from gateway.outbox import Outbox
 from gateway.session import Session
+from runtime.addresses import AddressPrefix
 from runtime.metrics import GatewayCounters
 from runtime.transport import Transport
 from wire.client_codec import Form
@@ -72,13 +73,15 @@ class Client:
         "outbox",
         "owner",
         "ping_bucket",
+        "prefix",
         "session",
         "transport",
     )
 
     def __init__(
-        self, transport: Transport, form: Form, session: Session, owner: Owner, now: float = 0.0, *, deflates: bool = False
-    ) -> None:
+        self, transport: Transport, form: Form, session: Session, owner: Owner, now: float = 0.0, *, deflates: bool = False,
+        prefix: AddressPrefix | None = None,
+    ) -> None:  # fmt: skip
         self.transport = transport
         self.form = form
         self.event_form: EventForm = Deflated(form) if deflates else form
@@ -95,6 +98,8 @@ class Client:
         self.has_said_goodbye = False
         """The close frame is out or queued: nothing may follow it (RFC 6455, 5.5.1)."""
         self.connected_at = now
+        self.prefix = prefix
+        """What its address is counted by; None where it is not."""
 
     @property
     def is_blocked(self) -> bool:

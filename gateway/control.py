@@ -12,8 +12,9 @@ from gateway.revocations import Revocation, parse_revocation
 from shard_router.ports import FeedPosition
 from wire.client_codec import Form, decode_server_message
 from wire.client_messages import Event
+from wire.limits import CONTROL_DOUBT_S
 from wire.names import CONTROL_ROOM
-from wire.node_messages import Attached, AttachRefused, Batch, HideFrames, NodeFrame, Sum
+from wire.node_messages import Attached, AttachRefused, Batch, HideFrames, NodeFrame, PublishCommand, Sum
 
 
 class ControlFeed:
@@ -77,6 +78,16 @@ class ControlFeed:
     def on_detached(self) -> None:
         self._is_attached = False
         self._judge()
+
+    def lets_begin(self, command: PublishCommand) -> bool:
+        """Whether somebody may begin to speak: not while this gateway may have missed that they were revoked.
+
+        Whoever speaks already goes on until their token ends, or the loss of one shard would silence
+        everybody.  A deletion adds nothing to a room, and a revocation is what others wait for.
+        """
+        if command.kind == "delete" or command.room == CONTROL_ROOM:
+            return True
+        return self._clock() - self.unsure_since < CONTROL_DOUBT_S
 
     def _judge(self) -> None:
         if self._is_attached and not self._in_doubt:

@@ -7,19 +7,17 @@ The tasks around it are in gateway/server.py.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import itemgetter
 
-import msgspec
-
+from gateway.answers import OUTCOMES, joins_in_order, outcome_of, range_of, refused_by
 from gateway.client import Client
 from gateway.control import ControlFeed
+from gateway.crowd import Crowd, Denied
 from gateway.door import Door, life_left_ms
 from gateway.evictions import Evictions
 from gateway.fanout import PassScheduler
 from gateway.feed import Feed, FeedState, framed
 from gateway.heartbeat import Heartbeat
 from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
-from gateway.pages import page_of
 from gateway.revocations import Revocation
 from gateway.seen import SeenWalk
 from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit, refused
@@ -28,11 +26,11 @@ from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings
 from shard_router.ports import PublishAnswer, RangeAnswer, Router
 from wire.client_codec import Form
-from wire.client_messages import PROTOCOL_VERSION, Ack, Goaway, Left, Ping, Refused, Stale, Unknown, Welcome
-from wire.codes import CLOSE_SENTENCES, REFUSAL_BY_CODE, CloseCode, Refusal
-from wire.limits import CLOSE_GRACE_S, CONTROL_DOUBT_S
-from wire.names import CONTROL_ROOM, RoomName
-from wire.node_messages import CommandRefused, Committed, OutcomeUnknown, PublishCommand, RangeRead
+from wire.client_messages import PROTOCOL_VERSION, Goaway, Left, Ping, Refused, ServerMessage, Stale, Welcome
+from wire.codes import CLOSE_SENTENCES, CloseCode, Refusal
+from wire.limits import CLOSE_GRACE_S
+from wire.names import RoomName
+from wire.node_messages import CommandRefused, Committed, PublishCommand, RangeRead
 
 # A feed that has heard no valid owner for this long says so to its readers (DESIGN, section 8).
 STALE_AFTER_S = 3.0
@@ -47,6 +45,7 @@ class Gateway:
         *,
         router: Router,
         door: Door,
+        crowd: Crowd,
         heartbeat: Heartbeat,
         counters: GatewayCounters,
         clock: Callable[[], float],
@@ -56,6 +55,7 @@ class Gateway:
         self._settings = settings
         self._router = router
         self._door = door
+        self._crowd = crowd
         self._heartbeat = heartbeat
         self.counters = counters
         self._clock = clock
@@ -121,18 +121,27 @@ class Gateway:
 
     def _greet(self, client: Client, greet: Greet) -> None:
         """Identify the client and answer its hello, with its joins; raises `PeerError` when it may not come in."""
-        greet = self._door.admit(client, greet, self._wall_clock(), self._clock())
+        greet, session = self._door.admit(client, greet, self._wall_clock(), self._clock()), client.session
+        denied = self._crowd.greet(session.author, session.id, self._clock())
+        if denied is not None:
+            self._turn_away(client, denied)
+            return
         self.clients[client] = None
         self._heartbeat.add(client)
         requests = [(place, request, self._feed(RoomName(request.room))) for place, request in greet.joins]
         finish = partial(self._welcome, greet)
         self.joins.ask(PendingJoins(client, requests, self._clock() + JOIN_WAIT_S, finish))
 
+    def _turn_away(self, client: Client, denied: Denied) -> None:
+        """Its user has too many connections, or makes them too fast."""
+        reply = refused_by(denied)
+        self.tell_refusal_counted(client, Reply(reply))
+        self.close(client, CloseCode.BUSY, reply.message)
+
     def _welcome(self, greet: Greet, pending: PendingJoins, answers: list[tuple[int, JoinAnswer]]) -> None:
         client = pending.client
         session = client.session
         session_text, guest_text = self._door.texts(session, self._wall_clock())
-        by_place = dict(answers) | dict(greet.refused)
         welcome = Welcome(
             v=PROTOCOL_VERSION,
             server=self._settings.id,
@@ -141,8 +150,7 @@ class Gateway:
             author=session.author,
             name=session.name,
             ping_ms=int(self._settings.ping_interval_s * 1000),
-            # Places are ours: a client reads the answers in the order of its joins, each with n 0.
-            joins=[msgspec.structs.replace(answer, n=0) for _, answer in sorted(by_place.items(), key=itemgetter(0))],
+            joins=joins_in_order([*answers, *greet.refused]),
             expires_ms=life_left_ms(session, self._clock()),
         )
         client.push(framed(welcome, client.form))
@@ -154,7 +162,13 @@ class Gateway:
             client.push(framed(Goaway(left_ms, 0), client.form))
 
     def _enter(self, client: Client, enter: Enter) -> None:
-        feed = self._feed(RoomName(enter.request.room))
+        room = RoomName(enter.request.room)
+        denied = self._crowd.join(client.prefix, client.session.author, room, self._clock())
+        if denied is not None:
+            client.session.rooms.discard(room)
+            self.tell_refusal_counted(client, Reply(refused_by(denied, enter.n, room)))
+            return
+        feed = self._feed(room)
         pending = PendingJoins(client, [(enter.n, enter.request, feed)], self._clock() + JOIN_WAIT_S, self._entered)
         self.joins.ask(pending)
 
@@ -194,50 +208,34 @@ class Gateway:
     # --- commands and questions -------------------------------------------------------------
 
     def _submit(self, client: Client, submit: Submit) -> None:
-        answer = partial(self._on_outcome, client, submit.n, submit.command)
-        if self._evictions and self._door.is_void(client.session):
-            refusal: CommandRefused | None = CommandRefused(0, Refusal.TOKEN_REVOKED.kind.code, "")
-        elif not client.session.has_spoken and not self._may_begin_to_speak(submit.command):
-            refusal = CommandRefused(0, Refusal.CUT_OFF.kind.code, "")
-        else:
-            refusal = self._router.publish(submit.command, answer)
+        command = submit.command
+        answer = partial(self._on_outcome, client, submit.n, command)
+        refusal = self._why_not(client, command)
+        if refusal is None:
+            refusal = self._router.publish(command, answer)
         if refusal is not None:
             answer(refusal)
 
-    def _may_begin_to_speak(self, command: PublishCommand) -> bool:
-        """Not while this gateway may have missed that its author was revoked.
-
-        Whoever speaks already goes on until their token ends, or the loss of one shard would silence
-        everybody.  A deletion adds nothing to a room, and a revocation is what others wait for.
-        """
-        if command.kind == "delete" or command.room == CONTROL_ROOM:
-            return True
-        return self._clock() - self.control.unsure_since < CONTROL_DOUBT_S
+    def _why_not(self, client: Client, command: PublishCommand) -> CommandRefused | None:
+        """What this gateway itself holds against a command; None: the shard decides."""
+        session = client.session
+        if self._evictions and self._door.is_void(session):
+            return CommandRefused(0, Refusal.TOKEN_REVOKED.kind.code, "")
+        if not session.has_spoken and not self.control.lets_begin(command):
+            return CommandRefused(0, Refusal.CUT_OFF.kind.code, "")
+        denied = self._crowd.publish(client.prefix, session.author, RoomName(command.room), self._clock())
+        if denied is not None:
+            no = refused_by(denied)
+            return CommandRefused(command.request, no.code, no.message, no.retry_after_ms)
+        return None
 
     def _on_outcome(self, client: Client, n: int, command: PublishCommand, outcome: PublishAnswer) -> None:
         """Tell the sender how its command ended, if it is still there."""
         client.session.in_flight -= 1
-        room, message_id = command.room, command.id
-        reply: Ack | Refused | Unknown
-        match outcome:
-            case Committed():
-                self.counters.publishes["committed"] += 1
-                client.session.has_spoken = True
-                reply = Ack(n, room, message_id, outcome.epoch, outcome.offset, outcome.at, outcome.duplicate)
-            case CommandRefused():
-                self.counters.publishes["refused"] += 1
-                reply = self._refusal_of(outcome, n, room, message_id)
-            case OutcomeUnknown():
-                self.counters.publishes["unknown"] += 1
-                reply = Unknown(n, room, message_id, Refusal.UNAVAILABLE.kind.retry_after_ms)
-        if not client.closing:
-            client.push(framed(reply, client.form))
-
-    def _refusal_of(self, answer: CommandRefused, n: int, room: str, message_id: str = "") -> Refused:
-        self.counters.refusals[answer.code] += 1
-        kind = REFUSAL_BY_CODE.get(answer.code, Refusal.INTERNAL).kind
-        retry_after_ms = answer.retry_after_ms or kind.retry_after_ms
-        return Refused(n, kind.code, answer.message or kind.sentence, kind.temporary, retry_after_ms, room, message_id)
+        client.session.has_spoken |= isinstance(outcome, Committed)
+        reply = outcome_of(outcome, n, command)
+        self.counters.publishes[OUTCOMES[type(reply)]] += 1
+        self._tell_late(client, reply)
 
     def _read_history(self, client: Client, effect: ReadHistory) -> None:
         answer = partial(self._on_range, client, effect.n, effect.question.room)
@@ -246,12 +244,14 @@ class Gateway:
             answer(refusal)
 
     def _on_range(self, client: Client, n: int, room: str, answer: RangeAnswer) -> None:
-        if client.closing:
-            return
-        if isinstance(answer, CommandRefused):
-            client.push(framed(self._refusal_of(answer, n, room), client.form))
-        else:
-            client.push(framed(page_of(answer, n, room, client.form), client.form))
+        self._tell_late(client, range_of(answer, n, room, client.form))
+
+    def _tell_late(self, client: Client, reply: ServerMessage) -> None:
+        """An answer that took its time: it counts, and is told to who is still there."""
+        if isinstance(reply, Refused):
+            self.counters.refusals[reply.code] += 1
+        if not client.closing:
+            client.push(framed(reply, client.form))
 
     # --- revocations ----------------------------------------------------------------------------
 
@@ -352,7 +352,9 @@ class Gateway:
             self.feeds[RoomName(membership.stream.room)].remove(membership)
         self._heartbeat.remove(client)
         self._door.forget(client)
-        self.clients.pop(client, None)
+        if client in self.clients:
+            del self.clients[client]
+            self._crowd.depart(client.session.author, client.session.id)
 
     def ended(self, client: Client) -> None:
         """The connection's task is over."""
@@ -377,6 +379,7 @@ class Gateway:
         """Once a second: tell readers of rooms that nobody sure of itself speaks for, see who is here, let go of empty rooms."""
         now = self._clock()
         self._seen.tick(self.feeds.values(), int(now // 60))
+        self._crowd.tick(now)
         for feed in list(self.feeds.values()):
             if now - feed.unsure_since >= STALE_AFTER_S:
                 feed.mark_stale()

@@ -48,6 +48,9 @@ class UpgradeRefusal(Enum):
     HTTP_VERSION = RefusalAnswer(400, "Bad Request", "http_version", "A websocket begins with HTTP/1.1.")
     TARGET = RefusalAnswer(400, "Bad Request", "target", "The request target must be a path that begins with a slash.")
     HOST = RefusalAnswer(400, "Bad Request", "host", "There must be exactly one Host header, in ASCII.")
+    PROXY_HEADER = RefusalAnswer(
+        400, "Bad Request", "proxy_header", "A connection from this address begins with a PROXY header of version 2."
+    )
     BODY = RefusalAnswer(400, "Bad Request", "body", "An upgrade request has no body.")
     REPEATED = RefusalAnswer(
         400, "Bad Request", "repeated", "Origin, Sec-WebSocket-Version and Sec-WebSocket-Key may be given once."
@@ -77,6 +80,13 @@ class UpgradeRefusal(Enum):
     EXTENSIONS = RefusalAnswer(
         400, "Bad Request", "extensions", "Sec-WebSocket-Extensions must list extensions as RFC 6455, 9.1 has it."
     )
+    ADDRESS = RefusalAnswer(
+        429,
+        "Too Many Requests",
+        "address",
+        "There are too many connections from your address, or they come too fast.",
+        f"Retry-After: {BUSY_RETRY_AFTER_S}\r\n",
+    )
     TOO_LARGE = RefusalAnswer(
         431,
         "Request Header Fields Too Large",
@@ -101,7 +111,15 @@ class UpgradeRefusal(Enum):
         return self in _UNREAD
 
 
-_UNREAD = frozenset({UpgradeRefusal.NOT_HTTP, UpgradeRefusal.TOO_LARGE, UpgradeRefusal.METHOD, UpgradeRefusal.BODY})
+_UNREAD = frozenset(
+    {
+        UpgradeRefusal.NOT_HTTP,
+        UpgradeRefusal.TOO_LARGE,
+        UpgradeRefusal.METHOD,
+        UpgradeRefusal.BODY,
+        UpgradeRefusal.PROXY_HEADER,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +166,7 @@ _DECIDING = frozenset(
         b"sec-websocket-key",
         b"sec-websocket-protocol",
         b"sec-websocket-extensions",
+        b"x-forwarded-for",
     }
 )
 _NONE: list[bytes] = []
@@ -203,6 +222,11 @@ class RequestHead:
         if self._lines > HANDSHAKE_HEADERS_MAX or (not self._is_complete and self._bytes_left == 0):
             return UpgradeRefusal.TOO_LARGE
         return self._is_complete
+
+    @property
+    def forwarded_for(self) -> list[bytes]:
+        """The ``X-Forwarded-For`` lines in their order; whom to believe is gateway/proxies.py's question."""
+        return self._fields.get(b"x-forwarded-for", _NONE)
 
     def judge(
         self, origins: tuple[str, ...], subprotocols: tuple[Form, ...], *, deflates: bool = False

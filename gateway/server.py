@@ -15,8 +15,10 @@ from structlog.typing import FilteringBoundLogger
 from gateway.accept import accept_forever, accept_waiting
 from gateway.admission import Admission
 from gateway.client import Client
+from gateway.crowd import Caller, Crowd
 from gateway.door import Door
 from gateway.drain import pace_of, reconnect_slots
+from gateway.entrance import Entrance
 from gateway.expiry import Expiry
 from gateway.feed import framed
 from gateway.gateway import Gateway
@@ -24,17 +26,18 @@ from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
 from gateway.key_file import KeyFile
 from gateway.peer import PeerClosed, PeerGone
+from gateway.proxies import Proxies
 from gateway.revocations import Revocations
 from gateway.rules import session_rules
 from gateway.session import Session, refused
 from gateway.tls_door import TlsDoor, TlsRefused
 from gateway.tokens import TokenRules, TokenVerifier
-from gateway.upgrade import UpgradeRefused, UpgradeRules, upgrade
+from gateway.upgrade import Upgraded, UpgradeRefused, UpgradeRules
 from gateway.websocket import WebSocketReader
 from runtime.certificates import pair_of
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
-from runtime.schema import GatewaySettings, RoomSettings, TokenSettings
+from runtime.schema import AdmissionSettings, GatewaySettings, RoomSettings, TokenSettings
 from runtime.transport import Listener, Network, Transport
 from shard_router.ports import Router
 from wire.capabilities import parse_capabilities
@@ -68,6 +71,7 @@ class GatewayParts:
     tokens: TokenSettings = field(default_factory=TokenSettings)
     key_file: KeyFile | None = None
     """The keys of connection tokens; None where no token is taken."""
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     listener: Listener | None = None
     """A listener that is there already, in place of one on the settings' address."""
 
@@ -120,7 +124,6 @@ class GatewayServer:
     def __init__(self, parts: GatewayParts, connection_nursery: trio.Nursery, tls: TlsDoor | None = None) -> None:
         settings = parts.settings
         self._parts = parts
-        self._tls = tls
         self._nursery = connection_nursery
         self._rules = session_rules(settings, parts.rooms)
         self._admission = Admission(
@@ -130,14 +133,17 @@ class GatewayServer:
         )
         parts.counters.connections = lambda: self._admission.websockets_open
         parts.counters.handshakes_pending = lambda: self._admission.handshakes_pending
-        self._upgrade_rules = UpgradeRules(
+        self._crowd = Crowd(parts.admission, settings, parts.counters)
+        upgrade_rules = UpgradeRules(
             origins=tuple(settings.origins), deadline_s=settings.handshake_deadline_s,
             busy=lambda: self._admission.is_full, deflates=settings.deflate,
         )  # fmt: skip
+        self._entrance = Entrance(upgrade_rules, Proxies.of(parts.admission), self._crowd, tls)
         self.gateway = Gateway(
             settings,
             router=parts.router,
             door=_door(parts),
+            crowd=self._crowd,
             heartbeat=Heartbeat(settings.ping_interval_s, settings.pong_timeout_s, parts.rng),
             counters=parts.counters,
             clock=trio.current_time,
@@ -163,35 +169,45 @@ class GatewayServer:
 
     async def _serve(self, transport: Transport) -> None:
         """From the first byte to the last.  Ends with the transport closed, whatever happened."""
-        counters = self._parts.counters
         accepted_at = trio.current_time()
-        until = accepted_at + self._parts.settings.handshake_deadline_s
+        caller = Caller()
         try:
-            if self._tls is not None:
-                await self._tls.shake_hands(transport, until)
-            upgraded = await upgrade(transport, self._upgrade_rules, until=until)
+            upgraded = await self._let_in(transport, caller)
+            if upgraded is None:
+                return
+            session = Session(upgraded.form, self._rules)
+            client = Client(
+                transport, upgraded.form, session, self.gateway, accepted_at, deflates=upgraded.deflates, prefix=caller.prefix
+            )
+            reader = WebSocketReader(
+                transport, upgraded.form, upgraded.leftover,
+                frame_bytes_max=self._parts.settings.frame_bytes_max, push=client.push, deflates=upgraded.deflates,
+            )  # fmt: skip
+            try:
+                await self._converse(client, reader)
+            finally:
+                self.gateway.ended(client)
+        finally:
+            self._crowd.left(caller)
+
+    async def _let_in(self, transport: Transport, caller: Caller) -> Upgraded | None:
+        """The handshake, counted however it ends; None for one that did not open."""
+        counters = self._parts.counters
+        try:
+            upgraded = await self._entrance.enter(transport, caller)
         except TlsRefused:
-            return
+            return None
         except UpgradeRefused as refusal:
             counters.handshake_refusals[refusal.reason] += 1
-            return
+            return None
         except PeerGone:
             counters.handshake_refusals["peer_gone"] += 1
-            return
+            return None
         finally:
             self._admission.handshake_over()
         counters.opened += 1
         counters.deflating_opened += upgraded.deflates
-        session = Session(upgraded.form, self._rules)
-        client = Client(transport, upgraded.form, session, self.gateway, accepted_at, deflates=upgraded.deflates)
-        reader = WebSocketReader(
-            transport, upgraded.form, upgraded.leftover,
-            frame_bytes_max=self._parts.settings.frame_bytes_max, push=client.push, deflates=upgraded.deflates,
-        )  # fmt: skip
-        try:
-            await self._converse(client, reader)
-        finally:
-            self.gateway.ended(client)
+        return upgraded
 
     async def _converse(self, client: Client, reader: WebSocketReader) -> None:
         """Read until one side ends it; a broken protocol is told once."""

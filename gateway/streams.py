@@ -7,7 +7,7 @@ through the client's outbox and never waits here.
 import trio
 
 from gateway.peer import PeerGone
-from runtime.streams import recv_some, send_all
+from runtime.streams import recv_exactly, recv_some, send_all
 from runtime.transport import Transport
 
 # Enough for any honest rest of a request or of a message; who sends more is cut off.
@@ -26,6 +26,16 @@ async def read_some(transport: Transport, bytes_max: int) -> bytes:
     if not data:
         raise PeerGone("end of stream")
     return data
+
+
+async def read_exactly(transport: Transport, count: int) -> bytes:
+    """Wait for `count` bytes and take none beyond them; raises `PeerGone`."""
+    try:
+        return await recv_exactly(transport, count)
+    except trio.ClosedResourceError as error:
+        raise PeerGone("closed on our side") from error
+    except OSError as error:
+        raise PeerGone(f"reading failed: {error}") from error
 
 
 async def write_all(transport: Transport, data: bytes) -> None:

@@ -5,7 +5,7 @@ the stream ends it at once: a server that waits out its timeout there lets 2,000
 hold 2,000 descriptors for a minute.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -17,15 +17,23 @@ from runtime.transport import Transport
 from wire.client_codec import Form
 from wire.limits import HANDSHAKE_DEADLINE_S
 
-__all__ = ["PeerGone", "UpgradeRefused", "UpgradeRules", "Upgraded", "upgrade"]
+__all__ = ["PeerGone", "UpgradeRefused", "UpgradeRules", "Upgraded", "refuse", "upgrade"]
 
 # How long a refused client may take to read its answer and go, while it is still sending: a
 # socket closed over unread bytes answers with a reset, which can overtake the refusal.
 REFUSAL_GRACE_S = 1.0
 
 
+Admit = Callable[[Sequence[bytes]], UpgradeRefusal | None]
+"""Asked last, with the ``X-Forwarded-For`` lines of a request that would come in; None lets it."""
+
+
 def _is_never_busy() -> bool:
     return False
+
+
+def _admit_anybody(_forwarded_for: Sequence[bytes]) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,9 @@ class UpgradeRefused(Exception):
         """Its name in metrics."""
 
 
-async def upgrade(transport: Transport, rules: UpgradeRules, *, until: float | None = None) -> Upgraded:
+async def upgrade(
+    transport: Transport, rules: UpgradeRules, admit: Admit = _admit_anybody, *, until: float | None = None
+) -> Upgraded:
     """Read one request within `rules.deadline_s`, or `until` the time given, and open the websocket.
 
     Raises `UpgradeRefused` after the refusal was sent, `PeerGone` when nobody is left to
@@ -77,17 +87,19 @@ async def upgrade(transport: Transport, rules: UpgradeRules, *, until: float | N
     head = RequestHead()
     verdict: Accepted | UpgradeRefusal = UpgradeRefusal.DEADLINE
     with trio.move_on_at(trio.current_time() + rules.deadline_s if until is None else until):
-        verdict = await _read_verdict(transport, head, rules)
+        verdict = await _read_verdict(transport, head, rules, admit)
         if isinstance(verdict, Accepted):
             await write_all(transport, verdict.response)
             return Upgraded(verdict.form, head.leftover, verdict.origin, verdict.deflates)
     if isinstance(verdict, Accepted):
         raise PeerGone("the answer to the upgrade was not taken in time")
-    await _refuse(transport, verdict, rules.subprotocols)
+    await refuse(transport, verdict, rules.subprotocols)
     raise UpgradeRefused(verdict)
 
 
-async def _read_verdict(transport: Transport, head: RequestHead, rules: UpgradeRules) -> Accepted | UpgradeRefusal:
+async def _read_verdict(
+    transport: Transport, head: RequestHead, rules: UpgradeRules, admit: Admit
+) -> Accepted | UpgradeRefusal:
     while True:
         data = await read_some(transport, head.bytes_wanted)
         progress = head.feed(data)
@@ -95,13 +107,13 @@ async def _read_verdict(transport: Transport, head: RequestHead, rules: UpgradeR
             return progress
         if progress:
             verdict = head.judge(rules.origins, rules.subprotocols, deflates=rules.deflates)
+            if not isinstance(verdict, Accepted):
+                return verdict
             # Last, so that "busy" is told only to those who would have come in.
-            if isinstance(verdict, Accepted) and rules.busy():
-                return UpgradeRefusal.BUSY
-            return verdict
+            return UpgradeRefusal.BUSY if rules.busy() else admit(head.forwarded_for) or verdict
 
 
-async def _refuse(transport: Transport, refusal: UpgradeRefusal, subprotocols: tuple[Form, ...]) -> None:
+async def refuse(transport: Transport, refusal: UpgradeRefusal, subprotocols: tuple[Form, ...]) -> None:
     """Say no; a peer that neither reads nor stops sending is left after REFUSAL_GRACE_S."""
     with trio.move_on_after(REFUSAL_GRACE_S):
         try:

@@ -202,6 +202,7 @@ async def start_gateway(
     host.registry.expose(counters, node=settings.gateway.id)
     parts = GatewayParts(
         settings=settings.gateway,
+        admission=settings.admission,
         rooms=settings.rooms,
         tokens=settings.tokens,
         key_file=open_key_file(settings.tokens),

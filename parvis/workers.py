@@ -21,7 +21,7 @@ from parvis.child import Child, pass_on_reloads, start_all
 from parvis.errors import StartError
 from parvis.parts import Host, address_is_free
 from parvis.process import make_host
-from parvis.shares import share_of
+from parvis.shares import admission_share_of, share_of
 from parvis.supervised import around_role, say_ready
 from parvis.worker_admin import WorkerAdmin
 from runtime.lifecycle import ExitCode, Lifecycle
@@ -56,6 +56,7 @@ class WorkerArguments:
             "gateway.admin_host": "127.0.0.1",
             "gateway.admin_port": 0,
             **share_of(self.settings.gateway, self.count),
+            **admission_share_of(self.settings.admission, self.count),
         }
         return [
             "gateway", "--supervised", "--listen-fd", str(descriptor),

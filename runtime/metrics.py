@@ -34,7 +34,13 @@ PUBLISH_RESULTS: Final = ("committed", "refused", "unknown")
 WRITE_OUTCOMES: Final = ("committed", "fenced", "behind", "diverged", "unknown")
 HANDSHAKE_REFUSALS: Final = (
     "not_http", "http_version", "target", "host", "body", "repeated", "key", "subprotocol", "origin", "method",
-    "deadline", "not_upgrade", "websocket_version", "extensions", "too_large", "busy", "peer_gone",
+    "deadline", "not_upgrade", "websocket_version", "extensions", "too_large", "proxy_header",
+    "address", "busy", "peer_gone",
+)  # fmt: skip
+# What a limit of gateway/crowd.py is called: whose it is, and on what.
+ADMISSION_LIMITS: Final = (
+    "address_connections", "address_connect", "address_join", "address_publish",
+    "user_connections", "user_connect", "user_join", "user_publish", "room_join", "room_publish",
 )  # fmt: skip
 # Why there was no TLS with a caller; gateway/tls_door.py tells them apart.
 TLS_FAILURES: Final = ("deadline", "peer_gone", "plain_http", "not_tls", "version", "cipher", "certificate", "too_large")
@@ -90,6 +96,15 @@ class GatewayCounters:
     )
     refusals: LabelCounts = counter_by(
         "code", REFUSAL_CODES, "parvis_gateway_refusals_total", "Requests of clients answered by a refusal."
+    )
+    admission_refused: LabelCounts = counter_by(
+        "limit", ADMISSION_LIMITS, "parvis_gateway_admission_refused_total", "Connects and requests beyond a limit of many."
+    )
+    admission_dry_run: LabelCounts = counter_by(
+        "limit", ADMISSION_LIMITS, "parvis_gateway_admission_dry_run_total", "What a limit in dry-run would have refused."
+    )
+    admission_keys: Sample = sampled(
+        "parvis_gateway_admission_keys", "Addresses, users and rooms that limits remember something of."
     )
     publishes: LabelCounts = counter_by(
         "result", PUBLISH_RESULTS, "parvis_gateway_publishes_total", "Commands passed to a shard, by what became of them."

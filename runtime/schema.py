@@ -16,6 +16,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0)]
+Factor = Annotated[float, Meta(ge=1)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,6 +104,51 @@ class GatewaySettings(Section, frozen=True):
     def websocket_scheme(self) -> str:
         """Of the addresses under which clients reach it."""
         return "wss" if self.tls_certificate else "ws"
+
+
+class AdmissionSettings(Section, frozen=True):
+    """Who comes in at a gateway, by which proxies, and what many connections may do together.
+
+    Bounds of one gateway, whatever its workers: each has a share."""
+
+    trusted_proxies: list[str] = []
+    """Networks of the proxies in front (``10.0.0.0/8``, ``2001:db8::7``): only they are believed when they name a client."""
+    proxy_protocol: bool = False
+    """Connections of trusted proxies begin with a PROXY header of version 2; one without it is refused."""
+    forwarded_for: bool = False
+    """The ``X-Forwarded-For`` of trusted proxies names the client: its last address that is no trusted proxy.
+
+    Only where each of them writes that header."""
+    user_limits: Annotated[str, Meta(pattern="^(on|dry-run|off)$")] = "on"
+    """Limits of users and rooms; ``dry-run`` refuses nobody and counts whom it would have refused."""
+    address_limits: Annotated[str, Meta(pattern="^(on|dry-run|off)$")] = "dry-run"
+    """Limits of addresses, an IPv6 one's /64: carriers put thousands behind one IPv4 address, so look at the counts first."""
+    address_exempt: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.0/8", "::1"])
+    """Networks whose addresses are not held to the limits of addresses."""
+    address_connections_max: Count = limits.ADDRESS_CONNECTIONS_MAX
+    """Connections of one address; beyond it a handshake is refused with 429."""
+    address_connect_rate_per_s: Rate = limits.ADDRESS_CONNECT_RATE_PER_S
+    """Connects of one address, in the long run."""
+    address_connect_burst: Count = limits.ADDRESS_CONNECT_BURST
+    """How many of them may come at once."""
+    address_rate_factor: Factor = limits.ADDRESS_RATE_FACTOR
+    """All connections of one address publish and join as much as so many (gateway.publish_rate_per_s and its like)."""
+    user_connections_max: Count = limits.USER_CONNECTIONS_MAX
+    """Sessions of one user that are connected; beyond it a hello is refused with ``connection_limit``."""
+    user_connect_rate_per_s: Rate = limits.USER_CONNECT_RATE_PER_S
+    """Connects of one user, in the long run."""
+    user_connect_burst: Count = limits.USER_CONNECT_BURST
+    """How many of them may come at once."""
+    user_rate_factor: Factor = limits.USER_RATE_FACTOR
+    """All connections of one user publish and join as much as so many."""
+    room_publish_rate_per_s: Rate = limits.ROOM_PUBLISH_RATE_PER_S
+    """Messages, edits and deletions of everybody in one room, in the long run."""
+    room_publish_burst: Count = limits.ROOM_PUBLISH_BURST
+    """How many of them may come at once."""
+    room_join_rate_per_s: Rate = limits.ROOM_JOIN_RATE_PER_S
+    """Joins of everybody into one room, those of hellos left out, in the long run."""
+    room_join_burst: Count = limits.ROOM_JOIN_BURST
+    """How many of them may come at once."""
 
 
 class BrokerSettings(Section, frozen=True):
@@ -216,6 +262,7 @@ class Settings(Section, frozen=True):
     """Journal, keys and lock of this machine."""
     log: LogSettings = LogSettings()
     gateway: GatewaySettings = GatewaySettings()
+    admission: AdmissionSettings = AdmissionSettings()
     broker: BrokerSettings = BrokerSettings()
     journal: JournalSettings = JournalSettings()
     redis: RedisSettings = RedisSettings()

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from runtime.addresses import Networks
 from runtime.redis_url import parse_redis_url
-from runtime.schema import ClusterSettings, Settings, TokenSettings
+from runtime.schema import AdmissionSettings, ClusterSettings, Settings, TokenSettings
 from wire.capabilities import parse_capabilities
 from wire.limits import SHARDS_MAX
 from wire.names import parse_room
@@ -62,6 +63,7 @@ def broken_relations(settings: Settings) -> Iterator[Broken]:
             f"broker.advertise is {settings.broker.advertise!r}; an address is host:port, with a port of 1 to 65535",
         )
     yield from _broken_tokens(settings.tokens)
+    yield from _broken_admission(settings.admission)
     yield from _broken_cluster(settings.cluster)
     yield from _broken_redis(settings)
 
@@ -79,6 +81,29 @@ def _broken_tokens(tokens: TokenSettings) -> Iterator[Broken]:
             parse_capabilities(table)
         except ValueError as error:
             yield (key,), f"{key}: {error}"
+
+
+def _broken_admission(admission: AdmissionSettings) -> Iterator[Broken]:
+    yield from _broken_networks("admission.trusted_proxies", admission.trusted_proxies)
+    yield from _broken_networks("admission.address_exempt", admission.address_exempt)
+    ways = {"admission.proxy_protocol": admission.proxy_protocol, "admission.forwarded_for": admission.forwarded_for}
+    asked = [key for key, is_asked in ways.items() if is_asked]
+    if asked and not admission.trusted_proxies:
+        yield (*asked, "admission.trusted_proxies"), f"{asked[0]} is on, and admission.trusted_proxies names no proxy to believe"
+    if admission.trusted_proxies and not asked:
+        yield (
+            ("admission.trusted_proxies", *ways),
+            "admission.trusted_proxies is set, and neither admission.proxy_protocol nor admission.forwarded_for"
+            " says how they name their clients",
+        )
+
+
+def _broken_networks(key: str, texts: list[str]) -> Iterator[Broken]:
+    for text in texts:
+        try:
+            Networks([text])
+        except ValueError as error:
+            yield (key,), f"{key} has {text!r}; a network is an address or address/length: {error}"
 
 
 def _broken_cluster(cluster: ClusterSettings) -> Iterator[Broken]:

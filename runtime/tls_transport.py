@@ -30,6 +30,11 @@ class TlsTransport:
         self.try_send = self._stream.send
         self.try_recv = self._stream.recv
 
+    @property
+    def below(self) -> Transport:
+        """The stream that carries it, for what a proxy says before the handshake."""
+        return self._below
+
     def step_handshake(self) -> HandshakeStep:
         """See `TlsStream.step_handshake`; wait for what it wants, then call it again."""
         return self._stream.step_handshake()

@@ -60,10 +60,12 @@ def _table(prefix: str, section: type[Section], fields: Sequence[msgspec.structs
 def _allowed(kind: types.Type) -> str:
     match kind:
         case types.StrType(pattern=str(pattern)):
-            words = re.fullmatch(r"\^\(([a-z|]+)\)\$", pattern)
+            words = re.fullmatch(r"\^\(([a-z|-]+)\)\$", pattern)
             return ", ".join(f"`{word}`" for word in words[1].split("|")) if words else f"`{pattern.replace('|', chr(92) + '|')}`"
         case types.StrType():
             return "text"
+        case types.BoolType():
+            return "`true`, `false`"
         case types.IntType() | types.FloatType():
             return _range(kind)
         case types.BoolType():

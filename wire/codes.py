@@ -47,6 +47,9 @@ class Refusal(Enum):
     EPOCH = RefusalKind("epoch", False, "The room's log is another one now; join again.")
     TOO_FAST = RefusalKind("too_fast", True, "Too many messages; slow down.", 1000)
     BUSY = RefusalKind("busy", True, "The service is busy; try again in a moment.", 1000)
+    CONNECTION_LIMIT = RefusalKind(
+        "connection_limit", True, "You have as many connections as you may; close one.", 30_000
+    )
     UNAVAILABLE = RefusalKind("unavailable", True, "The room cannot be reached right now; try again in a moment.", 1000)
     CUT_OFF = RefusalKind(
         "cut_off", True, "This server cannot hear of bans right now, so nobody new may speak here; try again in a moment.", 2000

@@ -121,6 +121,9 @@ admin_port = {gateway_admin}
 window_passes_per_s = {window_passes_per_s}
 publish_rate_per_s = 1000000.0
 publish_burst = 1000000
+[admission]
+room_publish_rate_per_s = 1000000.0
+room_publish_burst = 1000000
 [broker]
 port = {link_port}
 admin_port = {broker_admin}

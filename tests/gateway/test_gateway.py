@@ -272,3 +272,54 @@ def test_who_does_not_answer_pings_is_closed_and_who_answers_is_not() -> None:
     assert not alive.client.closing
     assert rig.counters.silent_closed == 1
     assert rig.counters.closed["3012"] == 1
+
+
+def test_a_user_with_too_many_connections_is_told_so_and_closed() -> None:
+    rig = Rig(admission={"user_connections_max": 1})
+    it, welcome = enter(rig)
+    second = rig.client()
+    told = second.say(Hello(1, guest=welcome.guest, joins=[JoinRequest(ROOM)]))
+    assert [getattr(message, "code", "") for message in told] == ["connection_limit"]
+    assert second.client.closing
+    assert second.client not in rig.gateway.clients
+    assert rig.counters.refusals["connection_limit"] == 1
+    assert rig.counters.closed[str(int(CloseCode.BUSY))] == 1
+    rig.gateway.forget(it.client)
+    rig.gateway.forget(it.client)
+    third = rig.client()
+    assert isinstance(one(third.say(Hello(1, guest=welcome.guest))), Welcome)
+
+
+def test_a_room_that_takes_no_more_refuses_a_message_with_its_id_and_a_join_with_its_room() -> None:
+    rig = Rig(admission={"room_publish_burst": 1, "room_publish_rate_per_s": 0.5, "room_join_burst": 1})
+    it, _ = enter(rig)
+    other, _ = enter(rig)
+    assert it.say(Publish(1, ROOM, "m1", "x")) == []
+    refusal = one(other.say(Publish(2, ROOM, "m2", "x")))
+    assert isinstance(refusal, Refused)
+    assert (refusal.code, refusal.n, refusal.id, refusal.room) == ("too_fast", 2, "m2", ROOM)
+    assert 2000 <= refusal.retry_after_ms <= 2001
+    assert other.client.session.in_flight == 0
+    assert len(rig.router.commands) == 1
+    third, fourth = rig.client(), rig.client()
+    for guest in (third, fourth):
+        guest.say(Hello(1))
+    assert isinstance(third.say(Join(3, ROOM))[0], Joined)
+    refusal = one(fourth.say(Join(4, ROOM)))
+    assert isinstance(refusal, Refused)
+    assert (refusal.code, refusal.n, refusal.room) == ("too_fast", 4, ROOM)
+    assert ROOM not in fourth.client.session.rooms
+    rig.now += 10.0
+    assert isinstance(fourth.say(Join(5, ROOM))[0], Joined)
+
+
+def test_limits_forget_who_is_gone() -> None:
+    rig = Rig()
+    it, _ = enter(rig)
+    it.say(Publish(1, ROOM, "m1", "x"))
+    rig.gateway.forget(it.client)
+    assert rig.counters.admission_keys is not None
+    for _ in range(100):
+        rig.now += 1.0
+        rig.gateway.tick_feeds()
+    assert rig.counters.admission_keys() == 0

@@ -283,3 +283,9 @@ def test_refusals_carry_what_http_asks_for() -> None:
 def test_metrics_declare_a_name_for_every_refusal() -> None:
     names = [refusal.answer.key for refusal in UpgradeRefusal]
     assert sorted([*names, "peer_gone"]) == sorted(HANDSHAKE_REFUSALS)
+
+
+def test_the_hops_that_proxies_name_are_kept_line_by_line() -> None:
+    head = RequestHead()
+    assert head.feed(request(add=b"X-Forwarded-For: 192.0.2.7, 10.0.0.2 \r\nx-forwarded-for:\xff\r\n")) is True
+    assert head.forwarded_for == [b"192.0.2.7, 10.0.0.2", b"\xff"]

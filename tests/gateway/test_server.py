@@ -17,7 +17,7 @@ from gateway.key_file import KeyFile
 from gateway.server import GatewayParts, run_gateway
 from runtime.lifecycle import Lifecycle
 from runtime.metrics import GatewayCounters
-from runtime.schema import GatewaySettings, RoomSettings, TokenSettings
+from runtime.schema import AdmissionSettings, GatewaySettings, RoomSettings, TokenSettings
 from runtime.sockets import SocketNetwork
 from tests.support.cluster import quiet_log
 from tests.support.deflating import deflated, inflate
@@ -56,12 +56,12 @@ class Served:
 @asynccontextmanager
 async def served(
     *, elsewhere_per_s: float | None = None, tokens: TokenSettings | None = None, key_file: KeyFile | None = None,
-    **settings: object,
+    admission: AdmissionSettings | None = None, **settings: object,
 ) -> AsyncIterator[Served]:
     router = FakeRouter()
     parts = GatewayParts(
         settings=GatewaySettings(**{"port": 0, "drain_notice_s": 0.0, **settings}),  # type: ignore[arg-type]
-        rooms=RoomSettings(), network=SocketNetwork(), router=router,
+        admission=admission or AdmissionSettings(), rooms=RoomSettings(), network=SocketNetwork(), router=router,
         guest_key=KEY, rng=Random(1), log=quiet_log(), counters=GatewayCounters(), lifecycle=Lifecycle(),
         accepts_elsewhere_per_s=lambda: elsewhere_per_s, tokens=tokens or TokenSettings(), key_file=key_file,
     )  # fmt: skip

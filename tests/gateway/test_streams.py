@@ -3,7 +3,7 @@ import trio
 
 from gateway import streams
 from gateway.peer import PeerGone
-from gateway.streams import DISCARD_BYTES_MAX, discard, read_some, write_all
+from gateway.streams import DISCARD_BYTES_MAX, discard, read_exactly, read_some, write_all
 from runtime.sockets import SocketNetwork
 from tests.support.transport_contract import fill, recv_exactly
 
@@ -93,3 +93,17 @@ async def test_discarding_ends_when_too_much_has_come() -> None:
         nursery.cancel_scope.cancel()
     near.close()
     far.close()
+
+
+async def test_a_count_of_bytes_is_read_and_none_beyond_it() -> None:
+    near, far = SocketNetwork().pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_all, far, b"hello")
+        assert await read_exactly(near, 3) == b"hel"
+        assert await read_exactly(near, 0) == b""
+    far.close()
+    with pytest.raises(PeerGone):
+        await read_exactly(near, 3)
+    near.close()
+    with pytest.raises(PeerGone):
+        await read_exactly(near, 1)

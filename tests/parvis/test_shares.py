@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parvis.shares import DESCRIPTORS_BESIDE_CLIENTS, share_of, within_descriptors
-from runtime.schema import GatewaySettings
+from parvis.shares import DESCRIPTORS_BESIDE_CLIENTS, admission_share_of, share_of, within_descriptors
+from runtime.schema import AdmissionSettings, GatewaySettings
+from runtime.settings import load_settings
 
 
 @given(st.integers(1, 64))
@@ -36,3 +37,26 @@ def test_a_shell_with_1024_descriptors_gets_a_small_gateway_and_no_broken_one() 
     given_ = within_descriptors(GatewaySettings(), 1024)
     assert (given_.connections_max, given_.connections_soft_max, given_.handshakes_pending_max) == (721, 672, 103)
     assert within_descriptors(GatewaySettings(), 10).connections_max == 1
+
+
+@given(st.integers(1, 64))
+def test_a_workers_limits_are_more_than_an_even_share_and_no_more_than_the_whole(workers: int) -> None:
+    admission = AdmissionSettings()
+    for key, of_one in admission_share_of(admission, workers).items():
+        whole = getattr(admission, key.removeprefix("admission."))
+        assert isinstance(of_one, int | float)
+        assert whole / workers <= of_one <= whole
+        assert type(of_one) is type(whole)
+
+
+def test_one_worker_has_the_whole_and_a_person_with_some_tabs_is_within_the_share_of_one() -> None:
+    admission = AdmissionSettings()
+    alone = admission_share_of(admission, 1)
+    assert alone["admission.user_connections_max"] == admission.user_connections_max
+    assert admission_share_of(admission, 8)["admission.user_connections_max"] == 8
+
+
+def test_a_share_is_a_setting_that_holds() -> None:
+    words = {key: str(value) for key, value in admission_share_of(AdmissionSettings(), 256).items()}
+    loaded = load_settings(flags=words)
+    assert loaded.settings.admission.address_rate_factor >= 1

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from runtime.schema import (
+    AdmissionSettings,
     BrokerSettings,
     ClusterSettings,
     GatewaySettings,
@@ -136,3 +137,20 @@ def test_tls_needs_a_certificate_and_its_key() -> None:
     assert broken(gateway=GatewaySettings(tls_key="a.key")) == [
         "gateway.tls_key is set and gateway.tls_certificate is not: TLS needs both files"
     ]
+
+
+def test_proxies_are_named_together_with_the_way_in_which_they_name_their_clients() -> None:
+    assert broken(admission=AdmissionSettings(forwarded_for=True)) == [
+        "admission.forwarded_for is on, and admission.trusted_proxies names no proxy to believe"
+    ]
+    (sentence,) = broken(admission=AdmissionSettings(trusted_proxies=["10.0.0.0/8"]))
+    assert "neither admission.proxy_protocol nor admission.forwarded_for" in sentence
+    assert broken(admission=AdmissionSettings(trusted_proxies=["10.0.0.0/8"], proxy_protocol=True)) == []
+
+
+@pytest.mark.parametrize("key", ["trusted_proxies", "address_exempt"])
+def test_a_network_is_an_address_with_or_without_a_length(key: str) -> None:
+    good = {"trusted_proxies": ["10.0.0.0/8"], "forwarded_for": True, key: ["10.0.0.0/8", "2001:db8::/32", "::1"]}
+    assert broken(admission=AdmissionSettings(**good)) == []  # type: ignore[arg-type]
+    (sentence,) = broken(admission=AdmissionSettings(**{**good, key: ["10.0.0.1/8"]}))  # type: ignore[arg-type]
+    assert sentence.startswith(f"admission.{key} has '10.0.0.1/8'; a network is an address or address/length: ")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from gateway.client import Client
+from gateway.crowd import Crowd
 from gateway.door import Door
 from gateway.expiry import Expiry
 from gateway.gateway import Gateway
@@ -14,7 +15,7 @@ from gateway.rules import session_rules
 from gateway.session import Session
 from gateway.tokens import TokenVerifier
 from runtime.metrics import GatewayCounters
-from runtime.schema import GatewaySettings, RoomSettings
+from runtime.schema import AdmissionSettings, GatewaySettings, RoomSettings
 from shard_router.ports import FeedPort, PublishAnswer, RangeAnswer
 from tests.support.gateway_fakes import FakeTransport, attached
 from wire.capabilities import Capabilities, parse_capabilities
@@ -73,8 +74,9 @@ class Rig:
     """
 
     def __init__(
-        self, *, tokens: TokenVerifier | None = None, guests_may: Capabilities | None = None, **settings: object
-    ) -> None:
+        self, *, tokens: TokenVerifier | None = None, guests_may: Capabilities | None = None,
+        admission: dict[str, object] | None = None, **settings: object,
+    ) -> None:  # fmt: skip
         self.now = 1000.0
         self.wall_ahead_s = 0.0
         self.settings = GatewaySettings(**settings)  # type: ignore[arg-type]
@@ -87,6 +89,7 @@ class Rig:
         )  # fmt: skip
         self.gateway = Gateway(
             self.settings, router=self.router, door=door,
+            crowd=Crowd(AdmissionSettings(**(admission or {})), self.settings, self.counters),  # type: ignore[arg-type]
             heartbeat=Heartbeat(self.settings.ping_interval_s, self.settings.pong_timeout_s, Random(2)),
             counters=self.counters, clock=lambda: self.now, wall_clock=lambda: self.now + self.wall_ahead_s,
             start_flusher=self.flushers.append,
