@@ -11,15 +11,20 @@ from typing import Protocol
 
 from gateway.deflate import Deflated, EventForm
 from gateway.feed_port import Stream
+from gateway.ladder import Place, Rung
 from gateway.outbox import Outbox
 from gateway.session import Session
+from gateway.thinner import Stretch
 from runtime.addresses import AddressPrefix
 from runtime.metrics import GatewayCounters
 from runtime.transport import Transport
 from wire.client_codec import Form
 from wire.limits import PASS_BUFFER_BYTES_MAX
+from wire.node_messages import author_tag
 
 OUT_OF_STEP = -1
+
+_TOP = Place()
 
 
 class Owner(Protocol):
@@ -36,12 +41,13 @@ class Membership:
     """One client's place in one feed.
 
     `step` is the sequence it has, while it is in step with the feed; OUT_OF_STEP while it
-    catches up or is gone.  `cursor` is the same place, kept while out of step.
+    catches up or is gone.  `cursor` is the same place, kept while out of step.  `place` on the
+    ladder is judged while it catches up only: whose socket takes all is given all, and costs nothing here.
     """
 
-    __slots__ = ("behind_bytes_max", "client", "cursor", "form", "gone", "push", "step", "stream")
+    __slots__ = ("behind_bytes_max", "client", "cursor", "form", "gone", "initial", "place", "push", "step", "stream")
 
-    def __init__(self, client: "Client", stream: Stream, cursor: int, behind_bytes_max: int) -> None:
+    def __init__(self, client: "Client", stream: Stream, cursor: int, behind_bytes_max: int, initial: int = 0) -> None:
         self.client = client
         self.stream = stream
         self.form = client.event_form
@@ -49,6 +55,9 @@ class Membership:
         self.step = OUT_OF_STEP
         self.cursor = cursor
         self.behind_bytes_max = behind_bytes_max
+        self.initial = initial
+        """Bytes that it had to read as it came in: they are no arrears."""
+        self.place = _TOP
         self.gone = False
 
     def is_too_slow(self) -> bool:
@@ -56,7 +65,25 @@ class Membership:
         ring = self.stream.ring
         if not ring.holds_after(self.cursor):
             return True
-        return ring.bytes_between(self.cursor, ring.head) > self.behind_bytes_max
+        return ring.bytes_between(self.cursor, ring.head) > self.behind_bytes_max + self.initial
+
+    def next_stretch(self, counters: GatewayCounters) -> Stretch:
+        """What it gets next while it catches up, by its rung.  Its ring holds all after the cursor, and there is something."""
+        stream = self.stream
+        ring, before = stream.ring, self.place.rung
+        behind = max(0, ring.bytes_between(self.cursor, ring.head) - self.initial)
+        # The time is that of the newest event: without events nobody falls behind.
+        self.place = self.place.judged(behind, self.behind_bytes_max, ring.arrived(ring.head))
+        rung = self.place.rung
+        if rung > before:
+            counters.ladder_falls[rung.name.lower()] += 1
+        if rung is not Rung.FULL:
+            own = author_tag(self.client.session.author)
+            thinned = stream.thinner.stretch(ring, self.form, rung, self.cursor, stream.boundary, own)
+            if thinned is not None:
+                return thinned
+        end = ring.reach(self.cursor, stream.boundary, PASS_BUFFER_BYTES_MAX)
+        return Stretch(end, ring.joined(self.form, self.cursor, end), end - self.cursor, 0)
 
 
 class Client:
@@ -176,9 +203,9 @@ class Client:
         if membership.is_too_slow():
             self.owner.on_too_slow(self)
             return False
-        ring = membership.stream.ring
-        end = ring.reach(membership.cursor, membership.stream.boundary, PASS_BUFFER_BYTES_MAX)
-        buffer = ring.joined(membership.form, membership.cursor, end)
+        counters = self.owner.counters
+        stretch = membership.next_stretch(counters)
+        buffer = stretch.buffer
         sent = self._offer(buffer)
         if sent < 0:
             return False
@@ -186,10 +213,10 @@ class Client:
             if self.outbox is None:
                 self.block(b"")
             return False
-        counters = self.owner.counters
-        counters.frames_out += end - membership.cursor
-        counters.deliveries += end - membership.cursor
-        membership.cursor = end
+        counters.frames_out += stretch.events
+        counters.deliveries += stretch.events
+        counters.events_skipped += stretch.skipped
+        membership.cursor = stretch.end
         if sent == len(buffer):
             return True
         if self.outbox is None:

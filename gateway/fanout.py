@@ -28,7 +28,8 @@ import trio
 from gateway.client import OUT_OF_STEP, Membership
 from gateway.counts import CountQueue
 from gateway.deflate import message_form
-from gateway.feed import Feed, framed
+from gateway.feed import Feed
+from gateway.ring import framed
 from runtime.metrics import GatewayCounters
 from wire.limits import PASS_BUFFER_BYTES_MAX, PASS_VISIT_S
 

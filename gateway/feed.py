@@ -21,18 +21,20 @@ from gateway.client import OUT_OF_STEP, Client, Membership
 from gateway.counts import HeadCount
 from gateway.deflate import EventForm
 from gateway.repair import Lost, Piece, Repair
-from gateway.ring import Ring
+from gateway.ring import FOR_EVERYBODY, Ring
 from gateway.seen import Seen
+from gateway.thinner import Thinner
 from gateway.tombstones import removals_in, tombstone
 from shard_router.ports import FeedPosition, RangeAnswer
 from shard_router.requests import is_temporary
 from wire.client_codec import Form, encode
 from wire.client_messages import Count, Hide, Reset, ServerMessage, Skipped, Stale
 from wire.codes import Refusal
-from wire.frames import OPCODE_BINARY, OPCODE_TEXT, frame
 from wire.limits import FEED_REPAIR_WAIT_S
 from wire.names import RoomName
 from wire.node_messages import (
+    FLAG_REMOVAL,
+    FLAG_SYSTEM,
     PRESENT_NOT_KNOWN_YET,
     Attached,
     AttachRefused,
@@ -81,6 +83,7 @@ class Feed:
         self.state = FeedState.NEW
         self.refusal: Refusal = Refusal.UNAVAILABLE
         self.ring = Ring(0)
+        self.thinner = Thinner(room)
         self.boundary = 0
         """Sequence up to which passes have gone, the running one included: where the next one starts."""
         self.epoch = ""
@@ -113,7 +116,7 @@ class Feed:
     def add(self, client: Client, cursor: int, behind_bytes_max: int) -> Membership:
         """Let a client read from `cursor` on; out of step until its first flush."""
         initial = self.ring.bytes_between(cursor, self.ring.head)
-        membership = Membership(client, self, cursor, behind_bytes_max + initial)
+        membership = Membership(client, self, cursor, behind_bytes_max, initial)
         client.memberships[self.room] = membership
         self.by_form.setdefault(membership.form, {})[membership] = None
         self.snapshots.pop(membership.form, None)
@@ -182,6 +185,7 @@ class Feed:
         self.seen.tell_again()
         if self.state is FeedState.NEW or self.state is FeedState.REFUSED:
             self.ring = Ring(message.since)
+            self.thinner = Thinner(self.room)
             self.boundary = 0
         elif message.epoch != self.epoch:
             self.give_up_repair()
@@ -229,7 +233,7 @@ class Feed:
                 is_whole = False
                 break
             if repair is None:
-                ring.append_event(node_frame.frame, now)
+                ring.append_event(node_frame.frame, now, _tag_of(node_frame))
             else:
                 repair.offer(node_frame)
             expected += 1
@@ -255,7 +259,7 @@ class Feed:
                 skipped = Skipped(self.room, piece.first, piece.last)
                 self.ring.append_mark(encode(skipped, Form.MSGPACK), piece.last, now, same_log=True)
             else:
-                self.ring.append_event(piece.frame, now)
+                self.ring.append_event(piece.frame, now, _tag_of(piece))
         if repair.is_over:
             self.repair = None
         else:
@@ -381,6 +385,6 @@ class Feed:
             self._owner.wake_pass(self)
 
 
-def framed(message: ServerMessage, form: Form) -> bytes:
-    """One server message as a whole websocket frame."""
-    return frame(OPCODE_BINARY if form is Form.MSGPACK else OPCODE_TEXT, encode(message, form))
+def _tag_of(node_frame: NodeFrame) -> int:
+    """Whose it is for a selection: what nobody may miss is nobody's."""
+    return FOR_EVERYBODY if node_frame.flags & (FLAG_REMOVAL | FLAG_SYSTEM) else node_frame.author_tag

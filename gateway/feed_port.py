@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from gateway.ring import Ring
+from gateway.thinner import Thinner
 from wire.names import RoomName
 
 
@@ -11,5 +12,6 @@ class Stream(Protocol):
 
     room: RoomName
     ring: Ring
+    thinner: Thinner
     boundary: int
     """Where the next pass starts: the end of the running pass, else all that was passed on."""

@@ -15,10 +15,11 @@ from gateway.crowd import Crowd, Denied
 from gateway.door import Door, life_left_ms
 from gateway.evictions import Evictions
 from gateway.fanout import PassScheduler
-from gateway.feed import Feed, FeedState, framed
+from gateway.feed import Feed, FeedState
 from gateway.heartbeat import Heartbeat
 from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
 from gateway.revocations import Revocation
+from gateway.ring import framed
 from gateway.seen import SeenWalk
 from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit, refused
 from gateway.websocket import close_frame

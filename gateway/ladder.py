@@ -11,7 +11,14 @@ where the rung begins: a reader at the edge of a rung would otherwise change it 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from wire.limits import LADDER_CLIMB_S, LADDER_SHARES, SAMPLE_KEPT
+from wire.limits import LADDER_CLIMB_S
+
+# Where each rung below the top begins, as a share of what a reader may be behind.
+# The first is above a pass's buffer: whom one pass finds slow misses nothing by it.
+LADDER_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)
+# What the three classes keep of a block, beside removals and their own: each range left out costs 50 bytes, so
+# the first class cannot keep much more than a quarter and save anything where messages are short.
+SAMPLE_KEPT = (8, 4, 1)
 
 
 class Rung(IntEnum):
@@ -26,9 +33,6 @@ class Rung(IntEnum):
         """Events of a block that its readers get; what they get in any case is not counted."""
         assert self is not Rung.FULL, "who is at the top gets all there is"
         return (*SAMPLE_KEPT, 0)[self - 1]
-
-
-RUNG_NAMES = tuple(rung.name.lower() for rung in Rung if rung is not Rung.FULL)
 
 
 @dataclass(frozen=True, slots=True)

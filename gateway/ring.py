@@ -9,15 +9,20 @@ Nothing is copied for a slow reader: it holds a cursor, and the ring forgets on 
 terms.  Pure: ages are given by the caller.
 """
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 
 from gateway.deflate import Deflated, EventForm, deflate
-from wire.client_codec import Form, recode_event
+from wire.client_codec import Form, encode, recode_event
+from wire.client_messages import ServerMessage
 from wire.frames import DEFLATED_BIT, OPCODE_BINARY, OPCODE_TEXT, frame, header_length
 from wire.limits import FEED_RING_AGE_S, FEED_RING_BYTES_MAX, FEED_RING_EVENTS_MAX
 
 # Trimming a list moves what stays; doing it in blocks keeps an append O(1) over time.
 _TRIM_BLOCK = 256
+
+# In the place of an author: removals, what the service says, and marks are left out for nobody.
+FOR_EVERYBODY = -1
 
 
 def payload_of(framed: bytes) -> bytes:
@@ -26,15 +31,21 @@ def payload_of(framed: bytes) -> bytes:
     return framed[2 if marker < 126 else 4 if marker == 126 else 10 :]
 
 
+def framed(message: ServerMessage, form: Form) -> bytes:
+    """One server message as a whole websocket frame."""
+    return frame(OPCODE_BINARY if form is Form.MSGPACK else OPCODE_TEXT, encode(message, form))
+
+
 class Ring:
     """Entries `first` to `head`, by sequence; bounded by events, age and bytes.
 
-    Invariant: ``len(_frames) == len(_ends) == len(_times) == head - first + 1`` and
+    Invariant: ``len(_frames) == len(_ends) == len(_times) == len(_tags) == head - first + 1`` and
     ``_ends[i] - _ends[i-1] == len(_frames[i])``.
     """
 
     __slots__ = (
-        "_base", "_earlier", "_ends", "_frames", "_made", "_slices", "_times", "first", "head", "run_offset", "run_start",
+        "_base", "_earlier", "_ends", "_frames", "_made", "_slices", "_tags", "_times", "first", "head", "revision",
+        "run_offset", "run_start",
     )  # fmt: skip
 
     def __init__(self, offset: int) -> None:
@@ -42,6 +53,10 @@ class Ring:
         self._made: dict[EventForm, dict[int, bytes]] = {}
         """Frames of the other forms by sequence, made when first asked for; bounded by the entries held."""
         self._times: list[float] = []
+        self._tags = array("q")
+        """Whose each entry is, as 32 bits of a hash; FOR_EVERYBODY if nobody may miss it."""
+        self.revision = 0
+        """Changes whenever an entry is added or replaced: what was made of the ring is then out of date."""
         self._ends: list[int] = []
         self._base = 0
         """Bytes of all frames before `first`, ever."""
@@ -58,22 +73,24 @@ class Ring:
 
     # --- writing ---------------------------------------------------------------------
 
-    def append_event(self, payload: bytes, now: float) -> None:
-        """The next event of the run, as the msgpack payload that clients read."""
-        self._append(frame(OPCODE_BINARY, payload), now)
+    def append_event(self, payload: bytes, now: float, tag: int = 0) -> None:
+        """The next event of the run, as the msgpack payload that clients read; `tag` is its author's."""
+        self._append(frame(OPCODE_BINARY, payload), now, tag)
 
     def append_mark(self, payload: bytes, offset: int, now: float, *, same_log: bool = False) -> None:
         """A message (msgpack) that ends the run; the next event has `offset` + 1, of the `same_log` or of another."""
         self._earlier = [run for run in self._earlier if run[1] >= self.first] if same_log else []
         if same_log:
             self._earlier.append((self.run_start, self.head, self.run_offset))
-        self._append(frame(OPCODE_BINARY, payload), now)
+        self._append(frame(OPCODE_BINARY, payload), now, FOR_EVERYBODY)
         self.run_start = self.head + 1
         self.run_offset = offset
 
-    def _append(self, framed: bytes, now: float) -> None:
+    def _append(self, framed: bytes, now: float, tag: int) -> None:
         self._frames.append(framed)
         self._times.append(now)
+        self._tags.append(tag)
+        self.revision += 1
         self._ends.append((self._ends[-1] if self._ends else self._base) + len(framed))
         self.head += 1
         self._slices.clear()
@@ -101,7 +118,7 @@ class Ring:
         for made in self._made.values():
             for sequence in range(self.first, self.first + count):
                 made.pop(sequence, None)
-        del self._frames[:count], self._times[:count], self._ends[:count]
+        del self._frames[:count], self._times[:count], self._ends[:count], self._tags[:count]
         self.first += count
 
     def replace(self, offset: int, payload: bytes) -> None:
@@ -135,6 +152,7 @@ class Ring:
         for made in self._made.values():
             made.pop(sequence, None)
         self._slices.clear()
+        self.revision += 1
         for later in range(index, len(self._ends)):
             self._ends[later] += growth
 
@@ -202,6 +220,18 @@ class Ring:
                 self._slices.clear()
             self._slices[key] = joined
         return joined
+
+    def frames(self, form: EventForm, cursor: int, end: int) -> list[bytes]:
+        """The frames after `cursor` up to `end`, one by one."""
+        return [self._framed(form, sequence) for sequence in range(cursor + 1, end + 1)]
+
+    def tag_of(self, sequence: int) -> int:
+        """Whose an entry is that is still held."""
+        return self._tags[sequence - self.first]
+
+    def tags(self, cursor: int, end: int) -> Sequence[int]:
+        """Whose the entries after `cursor` up to `end` are."""
+        return self._tags[cursor + 1 - self.first : end + 1 - self.first]
 
     def _framed(self, form: EventForm, sequence: int) -> bytes:
         if form is Form.MSGPACK:

@@ -20,7 +20,6 @@ from gateway.door import Door
 from gateway.drain import pace_of, reconnect_slots
 from gateway.entrance import Entrance
 from gateway.expiry import Expiry
-from gateway.feed import framed
 from gateway.gateway import Gateway
 from gateway.heartbeat import Heartbeat
 from gateway.identity import Identities
@@ -28,6 +27,7 @@ from gateway.key_file import KeyFile
 from gateway.peer import PeerClosed, PeerGone
 from gateway.proxies import Proxies
 from gateway.revocations import Revocations
+from gateway.ring import framed
 from gateway.rules import session_rules
 from gateway.session import Session, refused
 from gateway.tls_door import TlsDoor, TlsRefused

@@ -29,6 +29,7 @@ REFUSAL_CODES: Final = tuple(refusal.value.code for refusal in Refusal)
 CLOSE_CODES: Final = tuple(str(int(code)) for code in CloseCode)
 # What a browser sends of itself: RFC 6455's "no code" and "lost", which no frame can carry.
 PEER_CLOSE_CODES: Final = (*CLOSE_CODES, "1005", "1006")
+LADDER_RUNGS: Final = ("sampled_1", "sampled_2", "sampled_3", "state_only")
 RESUME_OUTCOMES: Final = ("recovered", *(reason.value for reason in ResumeReason))
 PUBLISH_RESULTS: Final = ("committed", "refused", "unknown")
 WRITE_OUTCOMES: Final = ("committed", "fenced", "behind", "diverged", "unknown")
@@ -117,6 +118,12 @@ class GatewayCounters:
     passes: int = counter("parvis_gateway_passes_total", "Fan-out passes begun.")
     count_sends: int = counter("parvis_gateway_count_sends_total", "Sends to one reader each that carried a head count only.")
     sends_blocked: int = counter("parvis_gateway_sends_blocked_total", "Sends that a full socket cut short or refused.")
+    ladder_falls: LabelCounts = counter_by(
+        "rung", LADDER_RUNGS, "parvis_gateway_ladder_falls_total", "Times a slow reader went down to a rung."
+    )
+    events_skipped: int = counter(
+        "parvis_gateway_events_skipped_total", "Events that slow readers were told they do not get, for one reader each."
+    )
     slow_closed: int = counter("parvis_gateway_slow_closed_total", "Readers closed because they fell too far behind.")
     silent_closed: int = counter("parvis_gateway_silent_closed_total", "Connections closed because a ping was not answered.")
     resumes: LabelCounts = counter_by(

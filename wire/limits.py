@@ -115,16 +115,10 @@ CONTROL_DOUBT_S = 10.0
 # plus what its cursor still has to read.  Below it costs nothing: the frames are the ring's.
 OUTBOX_BEHIND_BYTES_MAX = 256 * 1024
 OUTBOX_CONTROL_BYTES_MAX = 64 * 1024
-# Where a slow reader gets less, as shares of what it may be behind: sampled in three classes, then state only.
-# The first is above a pass's buffer: whom one pass finds slow misses nothing by it.
-LADDER_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)
 # Longer than a phone's change of cell: who drops out every few seconds is not given all that it will not take.
 LADDER_CLIMB_S = 5.0
 # Events of which a selection is made at once.  More would make a sampled reader's newest event older, fewer be less fair.
 SAMPLE_BLOCK_EVENTS = 32
-# What the three classes keep of a block, beside removals and their own: each range left out costs 50 bytes, so
-# the first class cannot keep much more than a quarter and save anything where messages are short.
-SAMPLE_KEPT = (8, 4, 1)
 SEND_BUFFER_BYTES = 32 * 1024
 # Less than the send buffer: a healthy reader's empty socket takes a whole pass, so that a busy room
 # does not turn its readers into slow ones.

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gateway.client import Client
 from gateway.deflate import Deflated, EventForm
 from gateway.fanout import Pass, PassScheduler
-from gateway.feed import Feed, framed
+from gateway.feed import Feed
+from gateway.ring import framed
 from runtime.metrics import GatewayCounters
 from tests.support.gateway_fakes import ROOM, FakeGateway, FakeTransport, attached, batch, make_client, node_frames
 from wire.client_codec import Form

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from gateway.feed import Feed, FeedState, framed
-from gateway.ring import payload_of
+from gateway.feed import Feed, FeedState
+from gateway.ring import framed, payload_of
 from shard_router.ports import FeedPosition
 from tests.support.gateway_fakes import ROOM, FakeGateway, attached, batch, make_client, node_frames
 from wire.client_codec import Form, decode_server_message

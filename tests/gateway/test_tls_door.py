@@ -131,8 +131,8 @@ async def test_the_python_client_reads_and_resumes_over_wss(tmp_path: Path, monk
 
 
 async def test_a_slow_reader_gets_every_event_once_and_in_order(tmp_path: Path) -> None:
-    """The kernel's buffers are small and the reader pauses: what was cut is finished, and the rest comes from the ring."""
-    async with secured(tmp_path, send_buffer_bytes=4096) as gateway:
+    """The kernel's buffers are small and the reader pauses: what was cut is finished, the rest, with no fall, is the ring's."""
+    async with secured(tmp_path, send_buffer_bytes=4096, outbox_behind_bytes_max=4 * 1024 * 1024) as gateway:
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.setblocking(False)

@@ -30,7 +30,7 @@ def test_a_name_means_one_thing() -> None:
 
 def test_no_label_can_hold_what_people_bring() -> None:
     labels = {metric.label for metric in table()} | {key for metric in table() for key, _ in metric.fixed}
-    assert labels <= {"", "code", "reason", "outcome", "result", "direction", "generation", "role", "state", "limit"}
+    assert labels <= {"", "code", "reason", "outcome", "result", "direction", "generation", "role", "rung", "state", "limit"}
 
 
 def test_a_process_with_every_role_has_under_500_series() -> None:
