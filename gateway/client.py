@@ -45,7 +45,7 @@ class Membership:
     ladder is judged while it catches up only: whose socket takes all is given all, and costs nothing here.
     """
 
-    __slots__ = ("behind_bytes_max", "client", "cursor", "form", "gone", "initial", "place", "push", "step", "stream")
+    __slots__ = ("behind_bytes_max", "client", "cursor", "form", "gone", "initial", "place", "push", "reported", "step", "stream")
 
     def __init__(self, client: "Client", stream: Stream, cursor: int, behind_bytes_max: int, initial: int = 0) -> None:
         self.client = client
@@ -58,6 +58,8 @@ class Membership:
         self.initial = initial
         """Bytes that it had to read as it came in: they are no arrears."""
         self.place = _TOP
+        self.reported = cursor
+        """The place that its last answer to a ping named (gateway/experience.py)."""
         self.gone = False
 
     def is_too_slow(self) -> bool:

@@ -14,6 +14,7 @@ from gateway.control import ControlFeed
 from gateway.crowd import Crowd, Denied
 from gateway.door import Door, life_left_ms
 from gateway.evictions import Evictions
+from gateway.experience import note_seen
 from gateway.fanout import PassScheduler
 from gateway.feed import Feed, FeedState
 from gateway.heartbeat import Heartbeat
@@ -21,7 +22,7 @@ from gateway.joins import JOIN_WAIT_S, JoinAnswer, JoinDesk, PendingJoins
 from gateway.revocations import Revocation
 from gateway.ring import framed
 from gateway.seen import SeenWalk
-from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Submit, refused
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Report, Submit, refused
 from gateway.websocket import close_frame
 from runtime.metrics import GatewayCounters
 from runtime.schema import GatewaySettings
@@ -103,7 +104,7 @@ class Gateway:
             case Submit():
                 self._submit(client, effect)
             case Reply():
-                self.tell_refusal_counted(client, effect)
+                self.tell(client, effect.message)
             case Greet():
                 self._greet(client, effect)
             case Enter():
@@ -114,11 +115,15 @@ class Gateway:
                 self._read_history(client, effect)
             case Renew():
                 self._renew(client, effect)
+            case Report():
+                note_seen(client.memberships, effect.seen, self._clock(), self.counters)
 
-    def tell_refusal_counted(self, client: Client, effect: Reply) -> None:
-        if isinstance(effect.message, Refused):
-            self.counters.refusals[effect.message.code] += 1
-        client.push(framed(effect.message, client.form))
+    def tell(self, client: Client, message: ServerMessage) -> None:
+        """Say something to one client, if it is still there; a refusal counts all the same."""
+        if isinstance(message, Refused):
+            self.counters.refusals[message.code] += 1
+        if not client.closing:
+            client.push(framed(message, client.form))
 
     def _greet(self, client: Client, greet: Greet) -> None:
         """Identify the client and answer its hello, with its joins; raises `PeerError` when it may not come in."""
@@ -136,7 +141,7 @@ class Gateway:
     def _turn_away(self, client: Client, denied: Denied) -> None:
         """Its user has too many connections, or makes them too fast."""
         reply = refused_by(denied)
-        self.tell_refusal_counted(client, Reply(reply))
+        self.tell(client, reply)
         self.close(client, CloseCode.BUSY, reply.message)
 
     def _welcome(self, greet: Greet, pending: PendingJoins, answers: list[tuple[int, JoinAnswer]]) -> None:
@@ -167,7 +172,7 @@ class Gateway:
         denied = self._crowd.join(client.prefix, client.session.author, room, self._clock())
         if denied is not None:
             client.session.rooms.discard(room)
-            self.tell_refusal_counted(client, Reply(refused_by(denied, enter.n, room)))
+            self.tell(client, refused_by(denied, enter.n, room))
             return
         feed = self._feed(room)
         pending = PendingJoins(client, [(enter.n, enter.request, feed)], self._clock() + JOIN_WAIT_S, self._entered)
@@ -176,9 +181,7 @@ class Gateway:
     def _entered(self, pending: PendingJoins, answers: list[tuple[int, JoinAnswer]]) -> None:
         client = pending.client
         for _, answer in answers:
-            if isinstance(answer, Refused):
-                self.counters.refusals[answer.code] += 1
-            client.push(framed(answer, client.form))
+            self.tell(client, answer)
         self._catch_up(pending)
 
     def _catch_up(self, pending: PendingJoins) -> None:
@@ -194,7 +197,7 @@ class Gateway:
     def _renew(self, client: Client, renew: Renew) -> None:
         """Take a newer token; the client is taken out of rooms that it may not read under it."""
         reply, lost = self._door.refresh(client, renew.n, renew.token, self._wall_clock(), self._clock())
-        self.tell_refusal_counted(client, reply)
+        self.tell(client, reply.message)
         for room in lost:
             client.session.rooms.discard(room)
             self._exit(client, Exit(room, Left(0, room)))
@@ -236,7 +239,7 @@ class Gateway:
         client.session.has_spoken |= isinstance(outcome, Committed)
         reply = outcome_of(outcome, n, command)
         self.counters.publishes[OUTCOMES[type(reply)]] += 1
-        self._tell_late(client, reply)
+        self.tell(client, reply)
 
     def _read_history(self, client: Client, effect: ReadHistory) -> None:
         answer = partial(self._on_range, client, effect.n, effect.question.room)
@@ -245,14 +248,7 @@ class Gateway:
             answer(refusal)
 
     def _on_range(self, client: Client, n: int, room: str, answer: RangeAnswer) -> None:
-        self._tell_late(client, range_of(answer, n, room, client.form))
-
-    def _tell_late(self, client: Client, reply: ServerMessage) -> None:
-        """An answer that took its time: it counts, and is told to who is still there."""
-        if isinstance(reply, Refused):
-            self.counters.refusals[reply.code] += 1
-        if not client.closing:
-            client.push(framed(reply, client.form))
+        self.tell(client, range_of(answer, n, room, client.form))
 
     # --- revocations ----------------------------------------------------------------------------
 

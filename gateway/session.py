@@ -5,6 +5,7 @@ check that needs no shard is made here: order of messages, names, texts, sizes, 
 rooms.  `now` is seconds on a clock that never goes back.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -105,7 +106,14 @@ class Renew:
     token: str
 
 
-Effect = Reply | Greet | Enter | Exit | Submit | ReadHistory | Renew
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Count what a reader has processed: the last offset of each room."""
+
+    seen: Mapping[str, int]
+
+
+Effect = Reply | Greet | Enter | Exit | Submit | ReadHistory | Renew | Report
 
 
 def refused(
@@ -179,7 +187,7 @@ class Session:
         if isinstance(message, Publish | Edit | Delete):
             return self._submit(message, now)
         if isinstance(message, Pong):
-            return None
+            return Report(message.seen) if message.seen else None
         if isinstance(message, BadMessage):
             return self._bad(message)
         return self._handle_rare(message, now)

@@ -131,6 +131,20 @@ class GatewayCounters:
     )
     reattaches: int = counter("parvis_gateway_reattaches_total", "Feeds that found a gap and attached again.")
     repair_reads: int = counter("parvis_gateway_repair_reads_total", "Pages of history read to close holes in feeds.")
+    reader_lag_seconds: Histogram = histogram(
+        LATENCY_BOUNDS_S,
+        "parvis_gateway_reader_lag_seconds",
+        "As readers have it: age of the oldest event that an answer to a ping does not name; 0 if it names the newest.",
+    )
+    reported_due: int = counter(
+        "parvis_gateway_reader_events_due_total", "Events that came for a reader since its last answer to a ping."
+    )
+    reported_processed: int = counter(
+        "parvis_gateway_reader_events_processed_total", "Those of them that the reader had processed, or was told are skipped."
+    )
+    reports_implausible: int = counter(
+        "parvis_gateway_reader_reports_implausible_total", "Places in answers to pings that cannot be, and were not counted."
+    )
     feeds: Sample = sampled("parvis_gateway_feeds", "Rooms with a feed in this gateway.")
     members: Sample = sampled("parvis_gateway_members", "Memberships: connections times the rooms each has joined.")
     control_unsure: Sample = sampled(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rules import session_rules
-from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Session, Submit, milliseconds, refused
+from gateway.session import Effect, Enter, Exit, Greet, ReadHistory, Renew, Reply, Report, Session, Submit, milliseconds, refused
 from runtime.schema import GatewaySettings, RoomSettings
 from wire.capabilities import NOTHING, parse_capabilities
 from wire.client_codec import Form, encode
@@ -224,7 +224,8 @@ def test_leaving_answers_and_a_rename_is_cleaned() -> None:
 
 
 def test_a_pong_needs_no_answer() -> None:
-    assert say(greeted(ROOM), Pong({ROOM: 5})) is None
+    assert say(greeted(ROOM), Pong()) is None
+    assert say(greeted(ROOM), Pong({ROOM: 5})) == Report({ROOM: 5})
 
 
 def test_unknown_kinds_are_refused_and_too_many_bad_messages_end_it() -> None:
