@@ -69,7 +69,7 @@ async def test_who_is_revoked_at_one_gateway_is_out_at_every_gateway(tmp_path: P
 async def test_a_gateway_cut_from_the_control_room_lets_nobody_begin_to_speak_until_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.gateway.CONTROL_DOUBT_S", 0.2)
+    monkeypatch.setattr("gateway.control.CONTROL_DOUBT_S", 0.2)
     with trio.fail_after(30):
         async with cluster(shards=2) as play:
             control = play.owner_of(CONTROL_ROOM)
