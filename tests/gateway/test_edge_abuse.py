@@ -168,18 +168,23 @@ _ABUSES: dict[str, tuple[bytes, int]] = {
 }
 
 
+async def _assert_told(edge: EdgeUnderTest, client: RawClient, attack: bytes, code: int) -> None:
+    """The attack is answered with the code, and ends as a broken protocol."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_send_as_far_as_it_goes, client, attack)
+        with trio.fail_after(10):
+            assert await client.read_close() == code
+        await client.stream.aclose()
+    await _wait_only_canary(edge)
+    assert isinstance(edge.ends[-1], PeerError)
+
+
 @pytest.mark.parametrize(("attack", "code"), _ABUSES.values(), ids=_ABUSES.keys())
 async def test_a_broken_protocol_is_told_its_code_on_the_wire(attack: bytes, code: int) -> None:
     """trio-websocket sends no close frame on a violation: its clients see 1006."""
     async with edge_with_canary() as edge, raw_client(edge.port) as client:
         await client.open("parvis.v1.msgpack")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_send_as_far_as_it_goes, client, attack)
-            with trio.fail_after(10):
-                assert await client.read_close() == code
-            await client.stream.aclose()
-        await _wait_only_canary(edge)
-        assert isinstance(edge.ends[-1], PeerError)
+        await _assert_told(edge, client, attack, code)
 
 
 _JSON_ABUSES = [(client_frame(OPCODE_TEXT, b"\xff"), 1007), (client_frame(OPCODE_BINARY, b"x"), 1003)]
@@ -226,13 +231,7 @@ _DEFLATED_ABUSES: dict[str, tuple[bytes, int]] = {
 async def test_bad_compression_is_told_its_code_and_costs_that_connection_only(attack: bytes, code: int) -> None:
     async with edge_with_canary(_DEFLATING) as edge, raw_client(edge.port) as client:
         await client.open("parvis.v1.msgpack", deflates=True)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_send_as_far_as_it_goes, client, attack)
-            with trio.fail_after(10):
-                assert await client.read_close() == code
-            await client.stream.aclose()
-        await _wait_only_canary(edge)
-        assert isinstance(edge.ends[-1], PeerError)
+        await _assert_told(edge, client, attack, code)
 
 
 async def test_a_flood_of_messages_just_below_the_bound_holds_one_of_them_at_a_time() -> None:

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 import trio_websocket
-from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+from trio_websocket import WebSocketConnection, open_websocket_url
 
 from gateway.key_file import KeyFile
 from gateway.server import GatewayParts, run_gateway
@@ -25,6 +25,7 @@ from tests.support.edge_server import client_frame, raw_client, request
 from tests.support.gateway_fakes import ROOM, batch
 from tests.support.gateway_rig import KEY, FakeRouter
 from tests.support.tokens import ISSUER, key_set_text, token
+from tests.support.websocket_end import closed_with
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import (
     AnyServerMessage,
@@ -86,16 +87,6 @@ async def hear(websocket: WebSocketConnection) -> AnyServerMessage:
     data = await websocket.get_message()
     assert isinstance(data, bytes)
     return decode_server_message(data, Form.MSGPACK)
-
-
-async def closed_with(websocket: WebSocketConnection) -> int:
-    """Read on until the gateway closes; its code."""
-    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012
-        while True:
-            await websocket.get_message()
-    reason = closed.value.reason
-    assert reason is not None
-    return int(reason.code)
 
 
 async def enter(websocket: WebSocketConnection) -> Welcome:

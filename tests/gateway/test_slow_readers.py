@@ -11,8 +11,9 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 from gateway.client import Membership
 from gateway.feed import Feed
 from gateway.ladder import LADDER_SHARES, Rung
-from tests.gateway.test_server import Served, closed_with, enter, hear, served, visitor
+from tests.gateway.test_server import Served, enter, hear, served, visitor
 from tests.support.gateway_fakes import ROOM, batch
+from tests.support.websocket_end import closed_with
 from wire.client_codec import Form
 from wire.client_messages import Count, Event, Hide, Skipped
 from wire.codes import CloseCode

@@ -28,11 +28,12 @@ from runtime.schema import GatewaySettings, RoomSettings
 from runtime.sockets import SocketNetwork
 from runtime.tls_stream import HandshakeStep
 from runtime.tls_transport import TlsTransport
-from tests.gateway.test_server import closed_with, enter, hear
+from tests.gateway.test_server import enter, hear
 from tests.support.gateway_fakes import ROOM, batch
 from tests.support.gateway_rig import KEY, FakeRouter
 from tests.support.talk import read_lines
 from tests.support.tls import client_context, write_authority, write_pair
+from tests.support.websocket_end import closed_with
 from wire.client_codec import Form
 from wire.client_messages import Refused
 from wire.limits import TLS_HANDSHAKE_BYTES_MAX
@@ -207,8 +208,7 @@ class Rounds(trio.abc.Instrument):
 async def test_in_a_flash_crowd_one_handshake_moves_in_a_round_of_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds, moved_in = Rounds(), []
-    step = TlsTransport.step_handshake
+    rounds, moved_in, step = Rounds(), [], TlsTransport.step_handshake
 
     def counted(transport: TlsTransport) -> HandshakeStep:
         moved_in.append(rounds.now)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+from trio_websocket import WebSocketConnection, open_websocket_url
 
 from parvis.errors import StartError
 from parvis.revoke_command import question_of
 from runtime.lifecycle import ExitCode
 from tests.support.parvis_program import Ended, parvis_up, run_parvis
 from tests.support.tokens import ISSUER, key_set_text, token
+from tests.support.websocket_end import closed_with
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import Hello, Welcome
 from wire.codes import CloseCode
@@ -65,14 +66,6 @@ async def come_in(websocket: WebSocketConnection, text: str = "") -> Welcome:
     return welcome
 
 
-async def code_at_the_end(websocket: WebSocketConnection) -> int:
-    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012
-        while True:
-            await websocket.get_message()
-    assert closed.value.reason is not None
-    return int(closed.value.reason.code)
-
-
 async def test_a_user_a_session_and_everybody_are_out_at_every_gateway(tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     keys.write_bytes(key_set_text("EdDSA"))
@@ -100,18 +93,18 @@ async def test_a_user_a_session_and_everybody_are_out_at_every_gateway(tmp_path:
                 assert (told.code, told.err) == (0, "")
                 assert told.out.startswith("void from now on, at every gateway: what author u-ada was given before 20")
                 for websocket in (ada_here, ada_there):
-                    assert await code_at_the_end(websocket) == CloseCode.TOKEN_REVOKED
+                    assert await closed_with(websocket) == CloseCode.TOKEN_REVOKED
                 # Whoever keeps a token in a pipe need not write it down.
                 told = await revoke("--session", session, token_file="-", stdin=desk.read_bytes())
                 assert (told.code, told.err) == (0, "")
-                assert await code_at_the_end(bob_there) == CloseCode.TOKEN_REVOKED
+                assert await closed_with(bob_there) == CloseCode.TOKEN_REVOKED
                 # Everybody's, but nothing that was given since this test began.
                 told = await revoke("--issued-before", str(int(now_s) - 60))
                 assert "what everybody was given before" in told.out
                 # The guest is still there, and goes with everybody; so does the moderator's own token.
                 told = await revoke("--issued-before", "now")
                 assert told.code == 0
-                assert await code_at_the_end(guest) == CloseCode.TOKEN_REVOKED
+                assert await closed_with(guest) == CloseCode.TOKEN_REVOKED
                 told = await revoke("--user", "u-ada")
                 assert (told.code, told.out) == (ExitCode.UNAVAILABLE, "")
                 assert "(3007)" in told.err

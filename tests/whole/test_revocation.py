@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+from trio_websocket import WebSocketConnection, open_websocket_url
 
 from gateway.key_file import KeyFile
 from runtime.schema import TokenSettings
 from tests.support.cluster import cluster
 from tests.support.people import person
 from tests.support.tokens import ISSUER, key_set_text, token
+from tests.support.websocket_end import closed_with
 from wire.client_codec import Form, decode_server_message, encode
 from wire.client_messages import Ack, Hello, Ping, Refused, Revoke, ServerMessage, Welcome
 from wire.codes import CloseCode
@@ -26,14 +27,6 @@ async def ask(websocket: WebSocketConnection, message: Hello | Revoke) -> Server
         answer = decode_server_message(data, Form.MSGPACK)
         if not isinstance(answer, Ping):
             return answer
-
-
-async def code_at_the_end(websocket: WebSocketConnection) -> int:
-    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012
-        while True:
-            await websocket.get_message()
-    assert closed.value.reason is not None
-    return int(closed.value.reason.code)
 
 
 async def test_who_is_revoked_at_one_gateway_is_out_at_every_gateway(tmp_path: Path) -> None:
@@ -55,15 +48,15 @@ async def test_who_is_revoked_at_one_gateway_is_out_at_every_gateway(tmp_path: P
                 assert isinstance(await ask(desk, Hello(1, token=moderator)), Welcome)
                 assert isinstance(await ask(desk, Revoke(1, "r1", author="u-ada")), Ack)
                 for websocket in (here, there):
-                    assert await code_at_the_end(websocket) == CloseCode.TOKEN_REVOKED
+                    assert await closed_with(websocket) == CloseCode.TOKEN_REVOKED
             async with open_websocket_url(first, subprotocols=[Form.MSGPACK.value]) as again:
                 await again.send_message(encode(Hello(1, token=ada), Form.MSGPACK))
-                assert await code_at_the_end(again) == CloseCode.TOKEN_REVOKED
+                assert await closed_with(again) == CloseCode.TOKEN_REVOKED
             # A gateway that starts later hears of it from the shard.
             late = await play.start_gateway("gateway-late")
             async with open_websocket_url(late.url, subprotocols=[Form.MSGPACK.value]) as again:
                 await again.send_message(encode(Hello(1, token=ada), Form.MSGPACK))
-                assert await code_at_the_end(again) == CloseCode.TOKEN_REVOKED
+                assert await closed_with(again) == CloseCode.TOKEN_REVOKED
 
 
 async def test_a_gateway_cut_from_the_control_room_lets_nobody_begin_to_speak_until_it_is_back(
