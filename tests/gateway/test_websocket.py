@@ -197,23 +197,28 @@ async def test_a_cancelled_receive_loses_no_message(wire: Wire) -> None:
     assert received == [b"%d" % n for n in range(count)]
 
 
+class Others:
+    """Everybody else on the event loop: how often it was their turn."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    async def take_turns(self) -> None:
+        while True:
+            self.turns += 1
+            await trio.lowlevel.checkpoint()
+
+
 async def test_a_flood_does_not_starve_the_others(wire: Wire) -> None:
     flood = client_frame(OPCODE_BINARY, b"x") * (40 * WORK_BETWEEN_CHECKPOINTS)
     await wire.send(flood)
-    turns = 0
     async with trio.open_nursery() as nursery:
-
-        async def other() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await trio.lowlevel.checkpoint()
-
-        nursery.start_soon(other)
+        others = Others()
+        nursery.start_soon(others.take_turns)
         for _ in range(40 * WORK_BETWEEN_CHECKPOINTS):
             assert await wire.reader.receive() == b"x"
         nursery.cancel_scope.cancel()
-    assert turns >= 39
+    assert others.turns >= 39
 
 
 _NOTHING = b"\x00\x00\x00\xff\xff"
@@ -233,22 +238,15 @@ async def test_deflated_messages_do_not_starve_the_others(wire: Wire, sent: byte
     """A turn for the others after every 16 KiB that came, or 64 that they became."""
     count = 100
     reader = WebSocketReader(wire.near, Form.MSGPACK, push=wire.pushed.append, deflates=True)
-    turns = 0
+    others = Others()
     async with trio.open_nursery() as nursery:
-
-        async def other() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await trio.lowlevel.checkpoint()
-
         await wire.send(client_frame(OPCODE_BINARY, sent, rsv=4))
-        nursery.start_soon(other)
+        nursery.start_soon(others.take_turns)
         nursery.start_soon(wire.send, client_frame(OPCODE_BINARY, sent, rsv=4) * (count - 1))
         for _ in range(count):
             assert await reader.receive() == message
         nursery.cancel_scope.cancel()
-    assert turns >= turns_min
+    assert others.turns >= turns_min
 
 
 async def test_a_message_that_never_ends_does_not_starve_the_others(wire: Wire) -> None:
