@@ -212,8 +212,8 @@ class Others:
 async def test_a_flood_does_not_starve_the_others(wire: Wire) -> None:
     flood = client_frame(OPCODE_BINARY, b"x") * (40 * WORK_BETWEEN_CHECKPOINTS)
     await wire.send(flood)
+    others = Others()
     async with trio.open_nursery() as nursery:
-        others = Others()
         nursery.start_soon(others.take_turns)
         for _ in range(40 * WORK_BETWEEN_CHECKPOINTS):
             assert await wire.reader.receive() == b"x"
@@ -251,24 +251,17 @@ async def test_deflated_messages_do_not_starve_the_others(wire: Wire, sent: byte
 
 async def test_a_message_that_never_ends_does_not_starve_the_others(wire: Wire) -> None:
     """Reads without a message count as work, too."""
-    turns = 0
+    others = Others()
     endless = WebSocketReader(wire.near, Form.MSGPACK, push=wire.pushed.append, frame_bytes_max=2**40)
     reads = 40 * WORK_BETWEEN_CHECKPOINTS
     pieces = iter([client_header(OPCODE_BINARY, 2**39).ljust(READ_BYTES, b"x"), *[b"x" * READ_BYTES] * reads, b""])
     wire.near.try_recv = lambda _bytes_max: next(pieces)
     async with trio.open_nursery() as nursery:
-
-        async def other() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await trio.lowlevel.checkpoint()
-
-        nursery.start_soon(other)
+        nursery.start_soon(others.take_turns)
         with pytest.raises(PeerGone):
             await endless.receive()
         nursery.cancel_scope.cancel()
-    assert turns >= 39
+    assert others.turns >= 39
 
 
 async def test_after_our_close_frame_nothing_is_sent_and_the_peers_close_ends_it(wire: Wire, autojump_clock: MockClock) -> None:
